@@ -1,0 +1,64 @@
+"""A world to rank in: the users, the candidates and the public tables; and the task set in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+from encoders.features import CandidateTable, FeatureTables
+from simulators.base import UserSimulator
+
+__all__ = ["RewardMix", "TaskConfig", "World"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What an environment is built on. Item and query rows mean the same in every part."""
+
+    simulator: UserSimulator
+    candidates: CandidateTable
+    features: FeatureTables
+    titles: tuple[str, ...] = ()
+    """Product titles by catalogue row, for rendering."""
+    queries: tuple[str, ...] = ()
+    """Query texts by query row, for rendering."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardMix:
+    """Weights of the parts of the reward; every part is logged apart."""
+
+    click: float = 1.0
+    """Per click."""
+    purchase: float = 5.0
+    """Per purchase (on top of its click)."""
+    revenue: float = 0.0
+    """Per unit of currency bought."""
+    relevance: float = 0.05
+    """Per unit of mean relevance (click probability) of the slate."""
+    diversity: float = 0.0
+    """Per unit of mean pairwise distance (1 - cosine) of the shown items."""
+    stay: float = 0.0
+    """When the session goes on after this page (end-of-session term)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """The task: sizes, horizon, reward, and the scalar score by which policies are compared."""
+
+    slate_size: int = 10
+    """Positions K on a page."""
+    n_candidates: int = 50
+    """Candidates N to choose from; shorter lists are padded and masked."""
+    max_steps: int = 10
+    """Pages T after which a session is truncated."""
+    history: int = 10
+    """Clicked items H kept in the observation."""
+    purchase_weight: float = 5.0
+    """The score of an episode is clicks + purchase_weight x purchases, whatever the training reward."""
+    reward: RewardMix = field(default_factory=RewardMix)
+    """The training reward."""
+    duplicates: str = "repair"
+    """'repair': a repeated or padded choice takes the next unused candidate; 'error': it raises."""
+
+

@@ -1,0 +1,99 @@
+"""What a simulated user is: the state of a batch of sessions, the feedback, and the `UserSimulator` contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Feedback", "InspectableSimulator", "ItemAppeal", "SessionState", "UserSimulator"]
+
+
+@dataclass
+class SessionState:
+    """`B` users in the middle of their sessions; a simulator advances the arrays in place.
+
+    `user` is the key of all chance: the same (seed, user, step) sees the same random numbers in any batch.
+    """
+
+    user: NDArray[np.int64]  # (B,) user index
+    step: NDArray[np.int32]  # (B,) pages seen so far
+    query: NDArray[np.int32]  # (B,) the query of the page to be shown next
+    context: NDArray[np.float32]  # (B, F) what the shop knows of the user; F may be 0
+    hidden: NDArray[np.float32]  # (B, L) the simulator's own, never shown to agents
+
+    def copy(self) -> SessionState:
+        """A state that can be advanced without touching this one."""
+        return self.take(np.arange(self.user.shape[0]))
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> SessionState:
+        """A copy of the users at `rows`; a row may be asked for many times (planners do)."""
+        return SessionState(
+            user=self.user[rows],
+            step=self.step[rows],
+            query=self.query[rows],
+            context=self.context[rows],
+            hidden=self.hidden[rows],
+        )
+
+    def put(self, rows: NDArray[np.integer[Any]], other: SessionState) -> None:
+        """Overwrite the users at `rows` with those of `other` (len(rows) of them): a masked reset."""
+        self.user[rows] = other.user
+        self.step[rows] = other.step
+        self.query[rows] = other.query
+        self.context[rows] = other.context
+        self.hidden[rows] = other.hidden
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """The response of `B` users to slates of `K` items."""
+
+    click: NDArray[np.uint8]  # (B, K)
+    purchase: NDArray[np.uint8]  # (B, K); never without a click
+    left: NDArray[np.bool_]  # (B,) the user is gone; the next query is meaningless then
+
+
+@dataclass(frozen=True)
+class ItemAppeal:
+    """What a user would do with an item placed first on an otherwise neutral page."""
+
+    click: NDArray[np.float32]  # (B, M) probability of a click given examination
+    purchase: NDArray[np.float32]  # (B, M) probability of a purchase given a click
+
+
+@runtime_checkable
+class UserSimulator(Protocol):
+    """Users who look at slates. Stateless itself: all that changes lives in `SessionState`.
+
+    Every random number is a function of (seed, state.user, state.step, purpose), never of the batch; so a user's
+    session is the same to the bit alone or among thousands.
+    """
+
+    n_items: int
+    n_queries: int
+    context_size: int
+    slate_size: int | None  # longest slate it can answer; None: any
+
+    def begin(self, users: NDArray[np.int64], *, seed: int) -> SessionState:
+        """The users `users` (B,) as they arrive, with their first query and `step` 0."""
+        ...
+
+    def respond(self, state: SessionState, slates: NDArray[np.int32], *, seed: int) -> Feedback:
+        """Show `slates` (B, K), catalogue rows without repeats, and advance `state` in place by one step."""
+        ...
+
+
+@runtime_checkable
+class InspectableSimulator(UserSimulator, Protocol):
+    """A simulator that oracles can look into."""
+
+    def appeal(self, state: SessionState, items: NDArray[np.int32]) -> ItemAppeal:
+        """How appealing `items` (B, M) are right now; -1 gives 0. Does not change `state`."""
+        ...
+
+    def examination_weights(self, n_positions: int) -> NDArray[np.float32]:
+        """(K,) average probability that a position is looked at, falling from the first."""
+        ...

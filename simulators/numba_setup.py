@@ -1,0 +1,33 @@
+"""Points numba's disk cache at a folder named after the kernels' sources. Import this before numba.
+
+Numba keys its cache by the file a function is defined in and does not notice an edit to a function it calls in
+another file; it then runs stale machine code in silence. A folder keyed by a digest of every kernel source
+cannot go stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+__all__ = ["kernel_digest"]
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def kernel_digest() -> str:
+    """Digest of every `<room>/kernels/*.py` of this checkout."""
+    digest = hashlib.sha256()
+    for source in sorted(_ROOT.glob("*/kernels/*.py")):
+        digest.update(source.relative_to(_ROOT).as_posix().encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_home() -> Path:
+    home = os.environ.get("SLATEGYM_CACHE")
+    return Path(home).expanduser() if home else Path.home() / ".cache" / "slategym"
+
+
+os.environ["NUMBA_CACHE_DIR"] = str(_cache_home() / "numba" / kernel_digest())
