@@ -29,7 +29,9 @@ def disk_errors_named(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise InputError(
-                "this place cannot be written to", where=str(path), mend="choose another folder, or mend its rights"
+                "this place cannot be written to",
+                where=str(path),
+                mend="choose another folder, or mend its rights",
             ) from error
         raise
 

@@ -1,0 +1,1 @@
+"""The main job: its configuration, its run folder, and the stages from a log to a report."""

@@ -55,7 +55,9 @@ def read_config(path: Path) -> TrainConfig:
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError("there is no such configuration file", where=str(path), mend="check the path") from None
+        raise InputError(
+            "there is no such configuration file", where=str(path), mend="check the path"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(
             f"this is not YAML: {error}", where=str(path), mend="start from a run's config.yaml"
@@ -63,10 +65,16 @@ def read_config(path: Path) -> TrainConfig:
     return config_from_mapping(mapping if mapping is not None else {}, where=str(path))
 
 
-def write_config(config: TrainConfig, path: Path) -> None:
-    """Write every field, so that the run can be repeated whatever the defaults become."""
+def write_config(config: TrainConfig, path: Path, *, named: Path | None = None) -> None:
+    """Write every field, so that the run can be repeated whatever the defaults become.
+
+    Args:
+        config: What to write.
+        path: Where to.
+        named: The path to name in the file's first line, where `path` is only temporary.
+    """
     text = yaml.safe_dump(config_to_mapping(config), sort_keys=False, allow_unicode=True)
-    path.write_text("# python train.py --config " + path.as_posix() + "\n" + text, encoding="utf-8")
+    path.write_text(f"# python train.py --config {(named or path).as_posix()}\n{text}", encoding="utf-8")
 
 
 def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
@@ -95,7 +103,9 @@ def _check_keys(cls: type[Any], mapping: Any, where: str, prefix: str) -> None:
             raise InputError(
                 f"unknown option {prefix}{key}",
                 where=where,
-                mend=f"did you mean {prefix}{close[0]}?" if close else "known here: " + ", ".join(sorted(fields)),
+                mend=f"did you mean {prefix}{close[0]}?"
+                if close
+                else "known here: " + ", ".join(sorted(fields)),
             )
         if dataclasses.is_dataclass(hints[key]):
             _check_keys(hints[key], value, where, prefix=f"{prefix}{key}.")  # type: ignore[arg-type]

@@ -37,7 +37,9 @@ PRESETS: dict[str, tuple[str, TrainConfig]] = {
             _DEMO,
             relevance=RelevanceOptions(finetune_pairs=60_000),
             learner=LearnerOptions(steps=4_000_000, evaluate_every=200_000, checkpoint_every=200_000),
-            judge=JudgeOptions(eval_users=5_000, validation_users=1_000, planner_users=2_000, planner_rollouts=8),
+            judge=JudgeOptions(
+                eval_users=5_000, validation_users=1_000, planner_users=2_000, planner_rollouts=8
+            ),
         ),
     ),
 }
