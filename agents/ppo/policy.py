@@ -1,0 +1,122 @@
+"""The actor and the critic of PPO over slates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+
+from agents.networks import CandidateScorer, NetworkConfig, PageFeatures, PageInputs, StateMlp
+from agents.ppo.distribution import MASKED, PlackettLuceDistribution
+from encoders.features import FeatureTables
+
+__all__ = ["PlackettLucePolicy"]
+
+
+class PlackettLucePolicy(ActorCriticPolicy):
+    """Scores candidates, ranks by Plackett-Luce, and values the session; any SB3 on-policy learner takes it.
+
+    The untrained actor ranks by relevance. Actor and critic share features but no weights: they are cheap, and
+    the critic's large early errors would otherwise move the ranking.
+
+    Args:
+        observation_space: The environment's Dict space.
+        action_space: `MultiDiscrete([N] * K)`.
+        lr_schedule: SB3's schedule.
+        tables: The public tables.
+        network: Sizes.
+        sample_seed: Seed of the policy's own Gumbel noise.
+        **kwargs: SB3's optimiser options.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.MultiDiscrete,
+        lr_schedule: Schedule,
+        *,
+        tables: FeatureTables,
+        network: NetworkConfig | None = None,
+        sample_seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self._tables, self._network, self._sample_seed = tables, network or NetworkConfig(), sample_seed
+        super().__init__(observation_space, action_space, lr_schedule, net_arch=[], ortho_init=False, **kwargs)
+
+    def make_features_extractor(self) -> Any:
+        """Features are made by `PageFeatures`; SB3's extractor only has to exist."""
+        small = spaces.Box(-1.0, 1.0, (1,))
+        return FlattenExtractor(small)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        assert isinstance(self.action_space, spaces.MultiDiscrete)
+        assert isinstance(self.observation_space, spaces.Dict)
+        n_candidates, slate_size = int(self.action_space.nvec[0]), len(self.action_space.nvec)
+        context = self.observation_space["context"].shape
+        assert context is not None
+        self.page = PageFeatures(
+            self._tables, n_candidates=n_candidates, slate_size=slate_size, context_size=context[0]
+        )
+        self.scorer = CandidateScorer(self.page, self._network, n_outputs=1)
+        self.relevance_scale = nn.Parameter(torch.tensor(self._network.relevance_scale))
+        self.critic = StateMlp(self.page.state_size, self._network.state_width)
+        self.value_net = nn.Linear(self._network.state_width, 1)
+        nn.init.zeros_(self.value_net.weight)
+        nn.init.zeros_(self.value_net.bias)
+        self.generator = torch.Generator().manual_seed(self._sample_seed)
+        self.action_dist = PlackettLuceDistribution(n_candidates, slate_size, generator=self.generator)
+        self.optimizer = self.optimizer_class(
+            self.parameters(),
+            lr=lr_schedule(1),  # type: ignore[call-arg]
+            **self.optimizer_kwargs,
+        )
+
+    def to(self, *args: Any, **kwargs: Any) -> PlackettLucePolicy:
+        """Move the policy; its source of noise moves along (generators live on one device)."""
+        moved = super().to(*args, **kwargs)
+        device = self.relevance_scale.device
+        if self.generator.device != device:
+            self.generator = torch.Generator(device).manual_seed(self._sample_seed)
+            self.action_dist.generator = self.generator  # type: ignore[attr-defined]
+        return moved
+
+    def page_scores(self, page: PageInputs) -> Tensor:
+        """Plackett-Luce scores (B, N), `MASKED` at padding."""
+        scores = self.scorer(page).squeeze(2) + self.relevance_scale * page.relevance
+        return torch.where(page.valid, scores, MASKED)
+
+    def scores(self, observation: PyTorchObs) -> Tensor:
+        """Plackett-Luce scores (B, N) of observation tensors."""
+        return self.page_scores(self.page(observation))
+
+    def _value(self, page: PageInputs) -> Tensor:
+        value: Tensor = self.value_net(self.critic(page.state))  # (B, 1)
+        return value
+
+    def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Slates (B, K), values (B, 1) and log-probabilities (B,)."""
+        page = self.page(obs)
+        law = self.action_dist.proba_distribution(self.page_scores(page))
+        actions = law.get_actions(deterministic=deterministic)
+        return actions, self._value(page), law.log_prob(actions)
+
+    def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values (B, 1), log-probabilities (B,) and entropies (B,) of slates chosen earlier."""
+        page = self.page(obs)
+        law = self.action_dist.proba_distribution(self.page_scores(page))
+        return self._value(page), law.log_prob(actions), law.entropy()
+
+    def get_distribution(self, obs: PyTorchObs) -> Distribution:
+        """The law over slates."""
+        law: Distribution = self.action_dist.proba_distribution(self.scores(obs))
+        return law
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Values (B, 1)."""
+        return self._value(self.page(obs))
