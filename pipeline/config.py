@@ -47,9 +47,6 @@ class SourceOptions:
     """Seed of the demo store: catalogue, queries, users and log."""
     store_size: Literal["default", "tiny"] = "default"
     """'tiny' is a store for trying things out: 200 products, 300 sessions."""
-    max_queries: int = 20_000
-    """Distinct queries kept, the most frequent first; steps of rarer ones are left out and counted."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RelevanceOptions:

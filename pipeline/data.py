@@ -1,0 +1,97 @@
+"""First stage: the catalogue and the log, split by time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from behavior.errors import InputError
+from pipeline.config import SourceOptions, TrainConfig
+
+if TYPE_CHECKING:
+    from behavior.catalog import Catalog
+    from behavior.steps import LoggedSteps
+    from store import Store
+
+__all__ = ["ShopData", "load_shop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopData:
+    """What the pipeline learns from, and, for a store whose truth is known, the truth it is judged by."""
+
+    name: str
+    catalog: Catalog
+    queries: tuple[str, ...]  # Q texts
+    train: LoggedSteps
+    valid: LoggedSteps
+    test: LoggedSteps
+    notes: tuple[str, ...]  # what was derived or repaired while reading
+    truth: Store | None  # handed to the judgement alone
+
+    @property
+    def has_text(self) -> bool:
+        """Whether products have titles to encode."""
+        return self.catalog.has_text
+
+
+def load_shop(config: TrainConfig) -> ShopData:
+    """Read, validate and split.
+
+    Raises:
+        InputError: Files or rows that are not what they must be.
+    """
+    from behavior.split import split_steps_by_time
+
+    source = config.source
+    truth: Store | None = None
+    if source.data in ("demo", "icecat"):
+        truth = _open_store(source)
+        catalog, log, queries = truth.catalog, truth.log, truth.queries
+        steps = log.to_steps(catalog, queries)
+    else:
+        from behavior.dataset import load
+
+        dataset = load(
+            source.data_path if source.data == "open-bandit" and source.data_path else source.data,
+            name="open-bandit" if source.data == "open-bandit" else None,
+            catalog=source.catalog,
+            columns=source.columns,
+            candidates=source.candidates,
+            repairs=source.repairs,
+        )
+        catalog, log = dataset.catalog, dataset.log
+        steps = log.to_steps(catalog)
+    train, valid, test = split_steps_by_time(steps)
+    notes = (*catalog.notes, *(f"repair {name}: {count:,} rows" for name, count in log.repaired.items()))
+    return ShopData(
+        name=Path(source.data).stem,
+        catalog=catalog,
+        queries=steps.queries,
+        train=train,
+        valid=valid,
+        test=test,
+        notes=notes,
+        truth=truth,
+    )
+
+
+def _open_store(source: SourceOptions) -> Store:
+    from store import StoreConfig, load_icecat, open_store, stock_store
+
+    config = (
+        StoreConfig(seed=source.store_seed)
+        if source.store_size == "default"
+        else StoreConfig.tiny(seed=source.store_seed)
+    )
+    if source.data == "demo":
+        return open_store(config)
+    if source.data_path is None:
+        raise InputError(
+            "--data icecat needs the folder of the products and ratings",
+            where="--data-path",
+            mend="download the Chorus Icecat data and name its folder with --data-path",
+        )
+    catalog, judgments = load_icecat(source.data_path)
+    return stock_store(catalog, judgments, config)
