@@ -1,0 +1,81 @@
+"""Environments: one batched core of simulated user sessions; Gymnasium and SB3 faces are thin views of it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+if TYPE_CHECKING:
+    from envs.core import SlateCore
+    from envs.observation import Observation
+    from envs.recorder import SessionRecorder
+    from envs.render import slate_picture, slate_text
+    from envs.replay import logged_actions, observe_log
+    from envs.results import EpisodeStats, RewardParts, StepResult
+    from envs.sb3 import SlateVecEnv
+    from envs.single import SlateEnv
+    from envs.toy import toy_world
+    from envs.vector import SlateVectorEnv
+    from envs.world import RewardMix, TaskConfig, World
+    from envs.wrappers import FlatObservation, ScoreAction, SlotBySlot
+
+__all__ = [
+    "EpisodeStats",
+    "FlatObservation",
+    "Observation",
+    "RewardMix",
+    "RewardParts",
+    "ScoreAction",
+    "SessionRecorder",
+    "SlateCore",
+    "SlateEnv",
+    "SlateVecEnv",
+    "SlateVectorEnv",
+    "SlotBySlot",
+    "StepResult",
+    "TaskConfig",
+    "World",
+    "logged_actions",
+    "observe_log",
+    "slate_picture",
+    "slate_text",
+    "toy_world",
+]
+
+_HOME = {
+    "EpisodeStats": "envs.results",
+    "FlatObservation": "envs.wrappers",
+    "Observation": "envs.observation",
+    "RewardMix": "envs.world",
+    "RewardParts": "envs.results",
+    "ScoreAction": "envs.wrappers",
+    "SessionRecorder": "envs.recorder",
+    "SlateCore": "envs.core",
+    "SlateEnv": "envs.single",
+    "SlateVecEnv": "envs.sb3",
+    "SlateVectorEnv": "envs.vector",
+    "SlotBySlot": "envs.wrappers",
+    "StepResult": "envs.results",
+    "TaskConfig": "envs.world",
+    "World": "envs.world",
+    "logged_actions": "envs.replay",
+    "observe_log": "envs.replay",
+    "slate_picture": "envs.render",
+    "slate_text": "envs.render",
+    "toy_world": "envs.toy",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# Entry points are strings: nothing heavy is imported until an environment is made.
+if "SlateRank-v0" not in gymnasium.registry:
+    gymnasium.register(
+        id="SlateRank-v0", entry_point="envs.single:SlateEnv", vector_entry_point="envs.vector:SlateVectorEnv"
+    )

@@ -28,7 +28,9 @@ class Observation:
     last_click: NDArray[np.float32]  # (B, K) 0 or 1
     last_purchase: NDArray[np.float32]  # (B, K) 0 or 1
     clicked: NDArray[np.int32]  # (B, H) the last H clicked items, newest first, -1 padding
-    progress: NDArray[np.float32]  # (B, 4) step/T, steps left/T, log1p(clicks so far), log1p(purchases so far)
+    progress: NDArray[
+        np.float32
+    ]  # (B, 4) step/T, steps left/T, log1p(clicks so far), log1p(purchases so far)
 
     @classmethod
     def from_dict(cls, arrays: Mapping[str, NDArray[Any]]) -> Observation:

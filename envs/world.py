@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-
 from encoders.features import CandidateTable, FeatureTables
 from simulators.base import UserSimulator
 
@@ -60,5 +59,3 @@ class TaskConfig:
     """The training reward."""
     duplicates: str = "repair"
     """'repair': a repeated or padded choice takes the next unused candidate; 'error': it raises."""
-
-

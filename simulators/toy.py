@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from simulators.base import Feedback, ItemAppeal, SessionState
 from simulators.kernels import toy as kernels
-from simulators.kernels.twins import PARALLEL_FROM
 
 __all__ = ["ToySimulator", "ToyUser"]
 
@@ -100,8 +99,8 @@ class ToySimulator:
             context=np.empty((n, 1), np.float32),
             hidden=np.empty((n, self._hidden_size), np.float32),
         )
-        kernel = kernels.begin_serial if n < PARALLEL_FROM else kernels.begin_parallel
-        kernel(
+        kernels.begin(
+            n,
             state.user,
             state.hidden,
             state.context,
@@ -117,8 +116,8 @@ class ToySimulator:
         n = slates.shape[0]
         click, purchase = np.empty(slates.shape, np.uint8), np.empty(slates.shape, np.uint8)
         left = np.empty(n, np.bool_)
-        kernel = kernels.respond_serial if n < PARALLEL_FROM else kernels.respond_parallel
-        kernel(
+        kernels.respond(
+            n,
             state.user,
             state.step,
             state.query,
@@ -140,8 +139,8 @@ class ToySimulator:
     def appeal(self, state: SessionState, items: NDArray[np.int32]) -> ItemAppeal:
         """Click probability given examination and purchase probability given a click, (B, M) each."""
         click, purchase = np.empty(items.shape, np.float32), np.empty(items.shape, np.float32)
-        kernel = kernels.appeal_serial if items.shape[0] < PARALLEL_FROM else kernels.appeal_parallel
-        kernel(
+        kernels.appeal(
+            items.shape[0],
             state.query,
             state.hidden,
             np.ascontiguousarray(items, np.int32),

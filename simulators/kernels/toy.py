@@ -9,16 +9,9 @@ import numpy as np
 from numba import njit, prange
 
 from simulators.kernels.rng import Purpose, normal, uniform
-from simulators.kernels.twins import twins
+from simulators.kernels.twins import Twin
 
-__all__ = [
-    "appeal_parallel",
-    "appeal_serial",
-    "begin_parallel",
-    "begin_serial",
-    "respond_parallel",
-    "respond_serial",
-]
+__all__ = ["appeal", "begin", "respond"]
 
 _POPULATION = int(Purpose.POPULATION)
 _FIRST_QUERY = int(Purpose.FIRST_QUERY)
@@ -43,7 +36,7 @@ def _row_of(u: Any, n: Any) -> Any:
 def _click_logit(
     hidden: Any, query: Any, item: Any, items: Any, queries: Any, category: Any, weights: Any
 ) -> Any:
-    """bias + query fit + taste fit - boredom with the item's category."""
+    """Bias + query fit + taste fit - boredom with the item's category."""
     width = items.shape[1]
     fit = 0.0
     liking = 0.0
@@ -57,7 +50,7 @@ def _click_logit(
 
 @njit(cache=True)
 def _purchase_logit(hidden: Any, item: Any, items: Any, price: Any, weights: Any) -> Any:
-    """bias + taste fit - price sensitivity times log price."""
+    """Bias + taste fit - price sensitivity times log price."""
     width = items.shape[1]
     liking = 0.0
     for d in range(width):
@@ -65,7 +58,8 @@ def _purchase_logit(hidden: Any, item: Any, items: Any, price: Any, weights: Any
     return weights[4] + weights[5] * liking - hidden[width] * price[item]
 
 
-def _begin(user: Any, hidden: Any, context: Any, query: Any, width: Any, n_queries: Any, seed: Any) -> None:
+@Twin
+def begin(user: Any, hidden: Any, context: Any, query: Any, width: Any, n_queries: Any, seed: Any) -> None:
     """hidden: taste (width), price sensitivity, satisfaction, boredom per category."""
     for b in prange(user.shape[0]):
         norm = 0.0
@@ -84,7 +78,8 @@ def _begin(user: Any, hidden: Any, context: Any, query: Any, width: Any, n_queri
         query[b] = _row_of(uniform(seed, user[b], 0, _FIRST_QUERY, 0), n_queries)
 
 
-def _respond(
+@Twin
+def respond(
     user: Any,
     step: Any,
     query: Any,
@@ -101,6 +96,7 @@ def _respond(
     left: Any,
     seed: Any,
 ) -> None:
+    """Clicks, purchases, leaving and the next query; advances step, query and hidden in place."""
     width = items.shape[1]
     for b in prange(user.shape[0]):
         pleasure = 0.0
@@ -133,7 +129,8 @@ def _respond(
         step[b] += 1
 
 
-def _appeal(
+@Twin
+def appeal(
     query: Any,
     hidden: Any,
     shown: Any,
@@ -145,6 +142,7 @@ def _appeal(
     click: Any,
     purchase: Any,
 ) -> None:
+    """Click probability given examination, and purchase probability given a click, of `shown` (B, M)."""
     for b in prange(query.shape[0]):
         for m in range(shown.shape[1]):
             item = shown[b, m]
@@ -156,8 +154,3 @@ def _appeal(
                     _click_logit(hidden[b], query[b], item, items, queries, category, weights)
                 )
                 purchase[b, m] = _sigmoid(_purchase_logit(hidden[b], item, items, price, weights))
-
-
-begin_serial, begin_parallel = twins(_begin)
-respond_serial, respond_parallel = twins(_respond)
-appeal_serial, appeal_parallel = twins(_appeal)

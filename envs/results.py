@@ -1,0 +1,69 @@
+"""What a step of the batched core gives back, as named arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.observation import Observation
+from simulators.base import Feedback
+
+__all__ = ["EpisodeStats", "RewardParts", "StepResult"]
+
+
+@dataclass(frozen=True)
+class RewardParts:
+    """The reward's parts before weighting, for logging; names as in `RewardMix`."""
+
+    click: NDArray[np.float64]  # (B,) clicks on the page
+    purchase: NDArray[np.float64]  # (B,) purchases on the page
+    revenue: NDArray[np.float64]  # (B,) summed price of what was bought; items of unknown price count 0
+    relevance: NDArray[np.float64]  # (B,) mean click probability of the slate by the relevance model
+    diversity: NDArray[np.float64]  # (B,) mean pairwise distance (1 - cosine); 0 for a slate of one
+    stay: NDArray[np.float64]  # (B,) 1 where the user did not leave after the page
+
+    def as_dict(self) -> dict[str, NDArray[np.float64]]:
+        """Part name to (B,) values."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True)
+class EpisodeStats:
+    """`F` finished sessions."""
+
+    user: NDArray[np.int64]  # (F,)
+    reward: NDArray[np.float64]  # (F,) the return: undiscounted sum of rewards
+    score: NDArray[np.float64]  # (F,) clicks + purchase_weight x purchases
+    clicks: NDArray[np.int64]  # (F,)
+    purchases: NDArray[np.int64]  # (F,)
+    revenue: NDArray[np.float64]  # (F,)
+    length: NDArray[np.int64]  # (F,) pages
+    left: NDArray[np.bool_]  # (F,) True: the user left; False: the step limit
+
+    def row(self, f: int) -> dict[str, Any]:
+        """One session as plain numbers."""
+        return {field.name: getattr(self, field.name)[f].item() for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step of `B` users."""
+
+    observation: (
+        Observation  # (B, ...) the next page; where a session finished, the first of the next session
+    )
+    reward: NDArray[np.float64]  # (B,)
+    reward_parts: RewardParts  # (B,) each
+    score: NDArray[np.float64]  # (B,) clicks + purchase_weight x purchases of this page
+    terminated: NDArray[np.bool_]  # (B,) the user left
+    truncated: NDArray[np.bool_]  # (B,) the step limit, and the user had not left
+    feedback: Feedback  # (B, K) click and purchase, (B,) left
+    slates: NDArray[np.int32]  # (B, K) what was shown, catalogue rows
+    positions: NDArray[np.int64]  # (B, K) the actions after repair
+    repairs: NDArray[np.int32]  # (B,) choices that had to be repaired
+    finished: NDArray[np.int64]  # (F,) rows whose session ended with this step
+    final_observation: Observation  # (F, ...) their last observation, before the reset
+    episodes: EpisodeStats  # (F,) their whole sessions
