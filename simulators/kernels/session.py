@@ -1,0 +1,245 @@
+"""The record of a session: what a shown item has to do with what was shown and clicked before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from simulators.kernels.tables import dot, sigmoid
+from simulators.kernels.twins import Twin
+
+__all__ = ["N_FIXED", "N_PAGE_FIXED", "impression_rows", "item_logits", "page_rows", "remember"]
+
+N_FIXED = 14
+"""Leading columns of an impression row; names in `simulators.parts.rows`."""
+
+N_PAGE_FIXED = 10
+"""Leading columns of a page row; names in `simulators.parts.rows`."""
+
+_CLIP = 8.0  # relevance logits beyond this say nothing more
+
+
+@njit(cache=True)
+def fill_row(
+    row: Any, item: Any, query: Any, step: Any, context: Any, hidden: Any, tables: Any, cols: Any
+) -> None:
+    """Write the features of one item for one user into `row` (P,)."""
+    width = tables.item_vectors.shape[1]
+    n_numeric = tables.item_numeric.shape[1]
+    n_context = context.shape[0]
+    vector = tables.item_vectors[item]
+    clicks = hidden[cols.clicks]
+    ignored = hidden[cols.shown] - clicks
+    row[0] = 1.0
+    row[1] = 0.0
+    row[2] = 0.0
+    if query >= 0:
+        click = dot(tables.relevance_item[item], tables.relevance_click[query]) + tables.click_bias
+        buy = dot(tables.relevance_item[item], tables.relevance_purchase[query]) + tables.purchase_bias
+        row[1] = min(max(click, -_CLIP), _CLIP)
+        row[2] = min(max(buy, -_CLIP), _CLIP)
+    row[3] = 0.0
+    if clicks > 0:
+        row[3] = dot(vector, hidden[cols.clicked_sum : cols.clicked_sum + width]) / clicks
+    row[4] = 0.0
+    if ignored > 0:
+        row[4] = dot(vector, hidden[cols.ignored_sum : cols.ignored_sum + width]) / ignored
+    category = tables.item_category[item]
+    times_shown = 0
+    was_clicked = 0.0
+    was_bought = 0.0
+    category_shown = 0
+    category_clicked = 0
+    for r in range(min(cols.ring_size, int(hidden[cols.shown]))):
+        other = int(hidden[cols.ring_item + r])
+        mark = hidden[cols.ring_mark + r]
+        if other == item:
+            times_shown += 1
+            if mark >= 1.0:
+                was_clicked = 1.0
+            if mark >= 2.0:
+                was_bought = 1.0
+        if tables.item_category[other] == category:
+            category_shown += 1
+            if mark >= 1.0:
+                category_clicked += 1
+    row[5] = np.log1p(times_shown)
+    row[6] = was_clicked
+    row[7] = was_bought
+    row[8] = np.log1p(category_shown)
+    row[9] = np.log1p(category_clicked)
+    row[10] = np.log1p(clicks)
+    row[11] = np.log1p(hidden[cols.purchases])
+    row[12] = np.log1p(hidden[cols.dry_pages])
+    row[13] = np.log1p(step)
+    at = N_FIXED
+    for f in range(n_numeric):
+        row[at + f] = tables.item_numeric[item, f]
+    at += n_numeric
+    for c in range(n_context):
+        row[at + c] = context[c]
+    at += n_context
+    if row.shape[0] > at + width:  # context x numeric, left out where it would be too wide
+        for c in range(n_context):
+            for f in range(n_numeric):
+                row[at] = context[c] * tables.item_numeric[item, f]
+                at += 1
+    if query >= 0:
+        for d in range(width):
+            row[at + d] = vector[d] * tables.query_vectors[query, d]
+    else:
+        for d in range(width):
+            row[at + d] = 0.0
+
+
+@Twin
+def impression_rows(
+    out: Any, items: Any, query: Any, step: Any, context: Any, hidden: Any, tables: Any, cols: Any
+) -> None:
+    """Rows (B, M, P) of items (B, M); zeros where the item is -1."""
+    for b in prange(items.shape[0]):
+        for m in range(items.shape[1]):
+            if items[b, m] >= 0:
+                fill_row(out[b, m], items[b, m], query[b], step[b], context[b], hidden[b], tables, cols)
+            else:
+                out[b, m, :] = 0.0
+
+
+@Twin
+def item_logits(
+    out: Any,
+    items: Any,
+    query: Any,
+    step: Any,
+    context: Any,
+    hidden: Any,
+    tables: Any,
+    cols: Any,
+    weights: Any,
+    category_bias: Any,
+    item_bias: Any,
+) -> None:
+    """Logits (B, M) of items (B, M): row @ weights + category bias + item bias; -inf where the item is -1."""
+    for b in prange(items.shape[0]):
+        row = np.empty(weights.shape[0], np.float32)
+        for m in range(items.shape[1]):
+            item = items[b, m]
+            if item < 0:
+                out[b, m] = -np.inf
+            else:
+                fill_row(row, item, query[b], step[b], context[b], hidden[b], tables, cols)
+                out[b, m] = dot(row, weights) + category_bias[tables.item_category[item]] + item_bias[item]
+
+
+@njit(cache=True)
+def fill_page_row(
+    row: Any,
+    items: Any,
+    click: Any,
+    purchase: Any,
+    query: Any,
+    step: Any,
+    context: Any,
+    hidden: Any,
+    tables: Any,
+    cols: Any,
+) -> None:
+    """Write the features of a page just answered into `row` (PP,); `hidden` does not yet know the page."""
+    n_numeric = tables.item_numeric.shape[1]
+    shown = 0
+    clicks = 0
+    purchases = 0
+    repeats = 0
+    relevance_sum = 0.0
+    relevance_best = 0.0
+    row[:] = 0.0
+    held = min(cols.ring_size, int(hidden[cols.shown]))
+    for k in range(items.shape[0]):
+        item = items[k]
+        if item < 0:
+            continue
+        shown += 1
+        clicks += click[k]
+        purchases += purchase[k]
+        if query >= 0:
+            logit = dot(tables.relevance_item[item], tables.relevance_click[query]) + tables.click_bias
+            relevance = sigmoid(logit)
+            relevance_sum += relevance
+            relevance_best = max(relevance_best, relevance)
+        for r in range(held):
+            if int(hidden[cols.ring_item + r]) == item:
+                repeats += 1
+                break
+        for f in range(n_numeric):
+            row[N_PAGE_FIXED + f] += tables.item_numeric[item, f]
+            row[N_PAGE_FIXED + n_numeric + f] += tables.item_numeric[item, f] * click[k]
+    size = max(shown, 1)
+    row[0] = 1.0
+    row[1] = np.log1p(clicks)
+    row[2] = 1.0 if clicks > 0 else 0.0
+    row[3] = 1.0 if purchases > 0 else 0.0
+    row[4] = relevance_sum / size
+    row[5] = relevance_best
+    row[6] = repeats / size
+    row[7] = np.log1p(hidden[cols.clicks] + clicks)
+    row[8] = np.log1p(0.0 if clicks > 0 else hidden[cols.dry_pages] + 1.0)
+    row[9] = np.log1p(step)
+    for f in range(n_numeric):
+        row[N_PAGE_FIXED + f] /= size
+        row[N_PAGE_FIXED + n_numeric + f] /= max(clicks, 1)
+    at = N_PAGE_FIXED + 2 * n_numeric
+    for c in range(context.shape[0]):
+        row[at + c] = context[c]
+
+
+@Twin
+def page_rows(
+    out: Any,
+    items: Any,
+    click: Any,
+    purchase: Any,
+    query: Any,
+    step: Any,
+    context: Any,
+    hidden: Any,
+    tables: Any,
+    cols: Any,
+) -> None:
+    """Rows (B, PP) of answered pages."""
+    for b in prange(items.shape[0]):
+        fill_page_row(
+            out[b], items[b], click[b], purchase[b], query[b], step[b], context[b], hidden[b], tables, cols
+        )
+
+
+@Twin
+def remember(hidden: Any, items: Any, click: Any, purchase: Any, item_vectors: Any, cols: Any) -> None:
+    """Enter an answered page into the record of the session."""
+    for b in prange(items.shape[0]):
+        clicks = 0
+        for k in range(items.shape[1]):
+            item = items[b, k]
+            if item < 0:
+                continue
+            into = cols.ignored_sum
+            mark = 0
+            if click[b, k]:
+                into = cols.clicked_sum
+                clicks += 1
+                mark = 1
+                if purchase[b, k]:
+                    mark = 2
+                    hidden[b, cols.purchases] += 1
+            for d in range(item_vectors.shape[1]):
+                hidden[b, into + d] += item_vectors[item, d]
+            slot = int(hidden[b, cols.shown]) % cols.ring_size
+            hidden[b, cols.ring_item + slot] = item
+            hidden[b, cols.ring_mark + slot] = mark
+            hidden[b, cols.shown] += 1
+        hidden[b, cols.clicks] += clicks
+        if clicks > 0:
+            hidden[b, cols.dry_pages] = 0
+        else:
+            hidden[b, cols.dry_pages] += 1

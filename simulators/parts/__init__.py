@@ -1,0 +1,30 @@
+"""The five parts of a simulated user: contracts and built-in inhabitants."""
+
+from __future__ import annotations
+
+from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
+from simulators.parts.contract import Attractiveness, Conversion, Dynamics, Examination, Part, Population
+from simulators.parts.dynamics import FittedDynamics, OnePage
+from simulators.parts.examination import CascadeExamination, PositionExamination
+from simulators.parts.layout import Layout
+from simulators.parts.memory import SessionMemory, Tables
+from simulators.parts.population import EmpiricalPopulation
+
+__all__ = [
+    "Attractiveness",
+    "CascadeExamination",
+    "Conversion",
+    "Dynamics",
+    "EmpiricalPopulation",
+    "Examination",
+    "FittedDynamics",
+    "Layout",
+    "LinearAttractiveness",
+    "LinearConversion",
+    "OnePage",
+    "Part",
+    "Population",
+    "PositionExamination",
+    "SessionMemory",
+    "Tables",
+]
