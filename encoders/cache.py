@@ -1,0 +1,135 @@
+"""Embeddings kept on disk, addressed by content: the model's fingerprint and the text itself.
+
+A folder per model holds immutable shards (`.npz` with the keys and the vectors of one chunk of texts). A shard is
+written beside its place and renamed into it, so readers never see half a file and two writers of the same chunk
+write the same bytes. Zip checksums find damage; a damaged shard is reported, removed and computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from encoders.storage import cache_home, write_npz
+from encoders.text import TextEncoder
+
+__all__ = ["EmbeddingCache", "encode_cached"]
+
+_CHUNK = 2048  # texts per shard: an interrupted run loses at most this much work
+
+
+class EmbeddingCache:
+    """Vectors of texts that were encoded before.
+
+    Args:
+        folder: Where the shards live; by default `$SLATEGYM_CACHE/embeddings` or `~/.cache/slategym/embeddings`.
+    """
+
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.folder = Path(folder).expanduser() if folder is not None else cache_home() / "embeddings"
+
+    def _home(self, fingerprint: str) -> Path:
+        return self.folder / hashlib.sha256(fingerprint.encode()).hexdigest()[:24]
+
+    def get(
+        self, fingerprint: str, texts: Sequence[str], width: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Vectors (n, D) and which of them were found (n,); the others are zero."""
+        out = np.zeros((len(texts), width), np.float32)
+        found = np.zeros(len(texts), np.bool_)
+        wanted: dict[bytes, list[int]] = {}
+        for row, text in enumerate(texts):
+            wanted.setdefault(_key(fingerprint, text), []).append(row)
+        # Names that begin with a dot are files still being written.
+        for shard in sorted(self._home(fingerprint).glob("[!.]*.npz")):
+            if not wanted:
+                break
+            loaded = self._read(shard, wanted, width)
+            if loaded is None:
+                continue
+            keys, vectors = loaded
+            for key, vector in zip(keys, vectors, strict=True):
+                rows = wanted.pop(key, None)
+                if rows is not None:
+                    out[rows] = vector
+                    found[rows] = True
+        return out, found
+
+    def _read(
+        self, shard: Path, wanted: dict[bytes, list[int]], width: int
+    ) -> tuple[list[bytes], NDArray[np.float32]] | None:
+        try:
+            with np.load(shard, allow_pickle=False) as data:
+                keys = [row.tobytes() for row in data["keys"]]
+                if not any(key in wanted for key in keys):
+                    return None
+                vectors = data["vectors"]
+            if vectors.shape != (len(keys), width) or not np.isfinite(vectors).all():
+                raise ValueError(f"vectors of shape {vectors.shape}, expected {(len(keys), width)}, finite")
+        except FileNotFoundError:  # another process removed it as damaged
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            warnings.warn(
+                f"damaged embedding cache entry {shard} ({error}); removed, its texts are encoded again",
+                UserWarning,
+                stacklevel=4,
+            )
+            shard.unlink(missing_ok=True)
+            return None
+        return keys, vectors
+
+    def put(self, fingerprint: str, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keep the vectors (n, D) of `texts`."""
+        if not texts:
+            return
+        keys = [_key(fingerprint, text) for text in texts]
+        name = hashlib.sha256(b"".join(keys)).hexdigest()[:32]
+        table = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 32)
+        write_npz(
+            self._home(fingerprint) / f"{name}.npz", {"keys": table, "vectors": vectors.astype(np.float32)}
+        )
+
+
+def _key(fingerprint: str, text: str) -> bytes:
+    digest = hashlib.sha256(fingerprint.encode())
+    digest.update(b"\0")
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.digest()
+
+
+def encode_cached(
+    encoder: TextEncoder, texts: Sequence[str], cache: EmbeddingCache | None, *, progress: bool = True
+) -> NDArray[np.float32]:
+    """Vectors of `texts` (n, D); each distinct text that the cache lacks is encoded once and kept.
+
+    A cache that cannot be written (a full or read-only disk) costs a warning, not the run.
+    """
+    distinct = list(dict.fromkeys(texts))
+    place = {text: row for row, text in enumerate(distinct)}
+    if cache is None:
+        vectors = encoder.encode(distinct, progress=progress)
+    else:
+        vectors, found = cache.get(encoder.fingerprint, distinct, encoder.width)
+        missing = [row for row in np.flatnonzero(~found).tolist()]
+        # Sorted by length before cutting into chunks, so that an encoder's batches need little padding.
+        missing.sort(key=lambda row: (len(distinct[row]), distinct[row]))
+        for start in range(0, len(missing), _CHUNK):
+            rows = missing[start : start + _CHUNK]
+            chunk = [distinct[row] for row in rows]
+            vectors[rows] = encoder.encode(chunk, progress=progress)
+            try:
+                cache.put(encoder.fingerprint, chunk, vectors[rows])
+            except (InputError, OSError) as error:
+                warnings.warn(
+                    f"the embedding cache cannot be written, so these texts will be encoded again: {error}",
+                    UserWarning,
+                    stacklevel=2,
+                )
+    return vectors[np.array([place[text] for text in texts], np.int64)] if texts else vectors

@@ -1,0 +1,289 @@
+"""From a log to a relevance model: hold queries out, train, report before and after, keep the result on disk."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from behavior.steps import LoggedSteps
+from encoders.cache import EmbeddingCache, encode_cached
+from encoders.heads import HeadConfig, calibrate, fit_empty_query, fit_projection, zero_shot_heads
+from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position
+from encoders.relevance import Heads, RelevanceModel, project, tables_from_vectors
+from encoders.report import RelevanceReport, judge_tables
+from encoders.storage import cache_home
+from encoders.text import TextEncoder, catalog_texts
+
+if TYPE_CHECKING:
+    from behavior.catalog import Catalog
+
+__all__ = ["FinetuneConfig", "finetune", "finetune_cached", "held_out_queries"]
+
+_VERSION = 1  # part of the cache key: raised whenever the same input gives another model
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """Fine-tuning of the relevance model on a log."""
+
+    mode: Literal["full", "heads", "none"] = "full"
+    """'full' trains the weights of the BERT, then the layers on top; 'heads' only those layers, on cached
+    embeddings, in seconds; 'none' only calibrates the cosine (zero-shot)."""
+    max_pairs: int = 6_500
+    """At most so many (query, item) pairs go through the BERT in training: about 45 a second on 2 cores."""
+    items_per_query: int = 12
+    """Items that share one encoding of their query in a training batch."""
+    queries_per_batch: int = 8
+    """Queries in a training batch."""
+    learning_rate: float = 1e-4
+    """Of the BERT's weights (AdamW)."""
+    heads: HeadConfig = field(default_factory=HeadConfig)
+    """Learning of the layers on top."""
+    item_columns: tuple[str, ...] = ("title",)
+    """Catalogue columns whose texts stand for an item."""
+    held_out: float = 0.15
+    """Share of the queries kept out of training, on which the report is measured."""
+    refit: bool = True
+    """After the report, fit the layers on top once more on all queries, the held-out ones too."""
+    seed: int = 0
+    """Seed of the held-out queries, of sampling and of dropout."""
+
+
+def held_out_queries(queries: Sequence[str], share: float, seed: int) -> NDArray[np.bool_]:
+    """Which of `queries` (Q,) are held out: decided by each query's text alone, never the empty one."""
+    draws = [
+        int.from_bytes(hashlib.sha256(f"{seed}\0{text}".encode()).digest()[:8], "big") for text in queries
+    ]
+    chosen = np.array(draws, np.float64) / 2.0**64 < share if draws else np.zeros(0)
+    return chosen.astype(np.bool_) & np.array([bool(text.strip()) for text in queries], np.bool_)
+
+
+def finetune(
+    encoder: TextEncoder,
+    catalog: Catalog,
+    train: LoggedSteps,
+    valid: LoggedSteps | None = None,
+    config: FinetuneConfig | None = None,
+    *,
+    truth: NDArray[np.float32] | None = None,
+    cache: EmbeddingCache | None = None,
+    progress: bool = True,
+) -> tuple[RelevanceModel, RelevanceReport]:
+    """Fine-tune `encoder` (a copy of it) on `train`.
+
+    Args:
+        encoder: The text encoder to start from; mode 'full' needs a `BertEncoder`.
+        catalog: The catalogue whose rows `train` refers to.
+        train: Steps to learn from.
+        valid: Later steps with the same queries; those of held-out queries join the report.
+        config: What to train.
+        truth: True relevance (Q, I), only to be reported against, never learned from.
+        cache: Where embeddings are kept.
+        progress: Show bars.
+
+    Returns:
+        The model and its report.
+    """
+    config = config or FinetuneConfig()
+    began = time.perf_counter()
+    _check(catalog, train, valid, truth)
+    queries, items = list(train.queries), catalog_texts(catalog, config.item_columns)
+    examination = examination_by_position(train)
+    everything = count_pairs(train, examination)
+    has_text = np.array([bool(text.strip()) for text in queries], np.bool_)
+    out = held_out_queries(queries, config.held_out, config.seed)
+    pairs = everything.take(has_text[everything.query] & ~out[everything.query])
+    judged = [everything.take(out[everything.query])]
+    if valid is not None:
+        later = count_pairs(valid, examination)
+        judged.append(later.take(out[later.query]))
+    held_out = concatenate(judged)
+    out_rows = np.flatnonzero(out)
+
+    item, query = _encode(encoder, items, queries, cache, progress)
+    heads = zero_shot_heads(item, query, pairs)
+    before = judge_tables(_tables(item, query, heads), held_out, truth=truth, queries=out_rows)
+    if config.mode == "full":
+        encoder, heads = _train_encoder(encoder, heads, queries, items, pairs, config, progress)
+        item, query = _encode(encoder, items, queries, cache, progress)
+    started = heads
+    if config.mode != "none":
+        heads = fit_projection(heads, item, query, pairs, config.heads, progress=progress)
+    heads = calibrate(heads, item, query, pairs)
+    after = judge_tables(_tables(item, query, heads), held_out, truth=truth, queries=out_rows)
+    if config.refit:
+        known = everything.take(has_text[everything.query])
+        if config.mode != "none":
+            heads = fit_projection(started, item, query, known, config.heads, progress=progress)
+        heads = calibrate(heads, item, query, known)
+    heads = fit_empty_query(heads, item, everything.take(~has_text[everything.query]), seed=config.seed)
+    model = RelevanceModel(encoder, heads, item_columns=config.item_columns, cache=cache)
+    report = RelevanceReport(
+        before=before,
+        after=after,
+        n_queries=len(out_rows),
+        n_pairs=held_out.n_pairs,
+        n_train_pairs=pairs.n_pairs,
+        seconds=time.perf_counter() - began,
+        examination=tuple(float(value) for value in examination),
+    )
+    return model, report
+
+
+def finetune_cached(
+    encoder: TextEncoder,
+    catalog: Catalog,
+    train: LoggedSteps,
+    valid: LoggedSteps | None = None,
+    config: FinetuneConfig | None = None,
+    *,
+    truth: NDArray[np.float32] | None = None,
+    cache: EmbeddingCache | None = None,
+    cache_dir: Path | str | None = None,
+    progress: bool = True,
+) -> tuple[RelevanceModel, RelevanceReport]:
+    """`finetune`, or its kept result where encoder, data and configuration are the same.
+
+    Args:
+        encoder: As in `finetune`.
+        catalog: As in `finetune`.
+        train: As in `finetune`.
+        valid: As in `finetune`.
+        config: As in `finetune`.
+        truth: As in `finetune`.
+        cache: As in `finetune`.
+        cache_dir: Where models are kept; `$SLATEGYM_CACHE/relevance` or `~/.cache/slategym/relevance`.
+        progress: Show bars.
+    """
+    config = config or FinetuneConfig()
+    home = Path(cache_dir).expanduser() if cache_dir is not None else cache_home() / "relevance"
+    folder = home / _key(encoder, catalog, train, valid, config, truth)
+    device = str(getattr(encoder, "device", "cpu"))
+    if (folder / "report.json").is_file():
+        try:
+            values = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+            report = RelevanceReport.from_dict(values)
+            return RelevanceModel.load(folder / "model", device=device, cache=cache), report
+        except (InputError, ValueError, KeyError, TypeError) as error:
+            warnings.warn(
+                f"damaged relevance model in {folder}, trained anew: {error}", UserWarning, stacklevel=2
+            )
+    model, report = finetune(
+        encoder, catalog, train, valid, config, truth=truth, cache=cache, progress=progress
+    )
+    try:
+        model.save(folder / "model")
+        # The report is written last: its presence says that the model is whole.
+        from behavior.files import atomic_path
+
+        with atomic_path(folder / "report.json") as temporary:
+            temporary.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    except (InputError, OSError) as error:
+        warnings.warn(
+            f"the relevance model cannot be kept for the next run: {error}", UserWarning, stacklevel=2
+        )
+    return model, report
+
+
+def _check(
+    catalog: Catalog, train: LoggedSteps, valid: LoggedSteps | None, truth: NDArray[np.float32] | None
+) -> None:
+    if train.n_steps == 0:
+        raise InputError("the training part of the log is empty", where="finetune(train=...)")
+    highest = int(train.item.max(initial=-1))
+    if highest >= catalog.n_items:
+        raise InputError(
+            f"the log shows item row {highest}, the catalogue ends at {catalog.n_items - 1}",
+            where="finetune(train=...)",
+            mend="make the steps with the same catalogue: log.to_steps(catalog)",
+        )
+    if valid is not None and valid.queries != train.queries:
+        raise InputError(
+            "train and valid number their queries differently",
+            where="finetune(valid=...)",
+            mend="cut both from one LoggedSteps, or give the same queries to log.to_steps",
+        )
+    expected = (len(train.queries), catalog.n_items)
+    if truth is not None and truth.shape != expected:
+        raise InputError(f"truth has shape {truth.shape}, expected {expected}", where="finetune(truth=...)")
+
+
+def _encode(
+    encoder: TextEncoder, items: list[str], queries: list[str], cache: EmbeddingCache | None, progress: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    item = encode_cached(encoder, items, cache, progress=progress)
+    query = encode_cached(encoder, queries, cache, progress=progress)
+    query[[not text.strip() for text in queries]] = 0.0
+    return item, query
+
+
+def _tables(item: NDArray[np.float32], query: NDArray[np.float32], heads: Heads):  # type: ignore[no-untyped-def]
+    return tables_from_vectors(project(item, heads.projection), project(query, heads.projection), heads)
+
+
+def _train_encoder(
+    encoder: TextEncoder,
+    heads: Heads,
+    queries: list[str],
+    items: list[str],
+    pairs: PairCounts,
+    config: FinetuneConfig,
+    progress: bool,
+) -> tuple[TextEncoder, Heads]:
+    from encoders.bert import BertEncoder
+    from encoders.training import TowerConfig, train_tower
+
+    if not isinstance(encoder, BertEncoder):
+        raise InputError(
+            f"mode 'full' trains the weights of a BERT, but the encoder is a {type(encoder).__name__}",
+            where="FinetuneConfig.mode",
+            mend="mode 'heads', or a BertEncoder",
+        )
+    # The caller's encoder stays as it is: it may serve as the zero-shot baseline.
+    tuned = copy.copy(encoder)
+    tuned.model = copy.deepcopy(encoder.model)
+    tower = TowerConfig(
+        max_pairs=config.max_pairs,
+        items_per_query=config.items_per_query,
+        queries_per_batch=config.queries_per_batch,
+        learning_rate=config.learning_rate,
+        seed=config.seed,
+    )
+    heads = train_tower(tuned, heads, queries, items, pairs, tower, progress=progress)
+    return tuned, heads
+
+
+def _key(
+    encoder: TextEncoder,
+    catalog: Catalog,
+    train: LoggedSteps,
+    valid: LoggedSteps | None,
+    config: FinetuneConfig,
+    truth: NDArray[np.float32] | None,
+) -> str:
+    """Digest of all that decides the result."""
+    digest = hashlib.sha256(f"{_VERSION}\0{encoder.fingerprint}\0{json.dumps(asdict(config))}".encode())
+    digest.update("\0".join(catalog_texts(catalog, config.item_columns)).encode("utf-8", "surrogatepass"))
+    for steps in (train, valid):
+        if steps is None:
+            continue
+        digest.update("\0".join(steps.queries).encode("utf-8", "surrogatepass"))
+        for entry in fields(steps):
+            if entry.name in ("query", "item", "click", "purchase"):
+                array = np.ascontiguousarray(getattr(steps, entry.name))
+                digest.update(f"{entry.name}{array.shape}".encode())
+                digest.update(array.tobytes())
+    if truth is not None:
+        digest.update(np.ascontiguousarray(truth).tobytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,197 @@
+"""The relevance model: a text encoder with two heads, reduced to dot products.
+
+With `q` and `i` the unit vectors of query and item text, projected by a shared matrix and made unit again,
+
+    click_logit    = (q * w_click) @ i + b_click
+    purchase_logit = (q * w_purchase) @ i + b_purchase      (a purchase given a click)
+
+The empty query (a recommendation page) has no text; it gets a learned preference over items instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from behavior.files import atomic_folder
+from encoders.cache import EmbeddingCache, encode_cached
+from encoders.features import RelevanceTables
+from encoders.text import HashEncoder, TextEncoder, catalog_texts
+
+if TYPE_CHECKING:
+    from behavior.catalog import Catalog
+
+__all__ = ["Heads", "RelevanceModel", "project"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """What is learned on top of the text encoder of width `D`."""
+
+    projection: NDArray[np.float32]  # (D, D) applied to queries and items alike
+    click_weight: NDArray[np.float32]  # (D,)
+    purchase_weight: NDArray[np.float32]  # (D,)
+    bias: NDArray[np.float64]  # (2,) click, purchase
+    empty_click: NDArray[np.float32]  # (D+1,) stands for the empty query; the last entry is its own intercept
+    empty_purchase: NDArray[np.float32]  # (D+1,)
+
+    @classmethod
+    def plain(
+        cls, width: int, *, click_scale: float, purchase_scale: float, bias: tuple[float, float]
+    ) -> Heads:
+        """Heads that only scale the cosine: the zero-shot model."""
+        ones = np.ones(width, np.float32)
+        return cls(
+            projection=np.eye(width, dtype=np.float32),
+            click_weight=ones * np.float32(click_scale),
+            purchase_weight=ones * np.float32(purchase_scale),
+            bias=np.array(bias, np.float64),
+            empty_click=np.zeros(width + 1, np.float32),
+            empty_purchase=np.zeros(width + 1, np.float32),
+        )
+
+
+def project(vectors: NDArray[np.float32], projection: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`vectors @ projection`, unit length; zero vectors stay zero."""
+    moved = vectors @ projection
+    return (moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+class RelevanceModel:
+    """Scores of items for queries from their texts.
+
+    Args:
+        encoder: The text encoder, fine-tuned or not.
+        heads: The layers on top of it.
+        item_columns: Catalogue columns whose texts stand for an item.
+        cache: Where embeddings are kept; None keeps none.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        heads: Heads,
+        *,
+        item_columns: Sequence[str] = ("title",),
+        cache: EmbeddingCache | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.heads = heads
+        self.item_columns = tuple(item_columns)
+        self.cache = cache
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of encoder, heads and item columns."""
+        digest = hashlib.sha256(f"{self.encoder.fingerprint}\0{self.item_columns}".encode())
+        for field in fields(Heads):
+            digest.update(np.ascontiguousarray(getattr(self.heads, field.name)).tobytes())
+        return f"relevance-{digest.hexdigest()[:24]}"
+
+    def embed(
+        self, catalog: Catalog, queries: Sequence[str], *, progress: bool = True
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Projected unit vectors of items (I, D) and queries (Q, D); zeros for an empty query."""
+        texts = catalog_texts(catalog, self.item_columns)
+        item = encode_cached(self.encoder, texts, self.cache, progress=progress)
+        query = encode_cached(self.encoder, list(queries), self.cache, progress=progress)
+        query[[not text.strip() for text in queries]] = 0.0
+        return project(item, self.heads.projection), project(query, self.heads.projection)
+
+    def tables(self, catalog: Catalog, queries: Sequence[str], *, progress: bool = True) -> RelevanceTables:
+        """The model as dot products for the items of `catalog` and `queries`."""
+        item, query = self.embed(catalog, queries, progress=progress)
+        return tables_from_vectors(item, query, self.heads)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the model to `folder`; it appears whole or not at all."""
+        from safetensors.numpy import save_file
+
+        with atomic_folder(Path(folder)) as target:
+            description = {
+                "format": 1,
+                "item_columns": list(self.item_columns),
+                "encoder": self._save_encoder(target),
+            }
+            arrays = {f.name: np.ascontiguousarray(getattr(self.heads, f.name)) for f in fields(Heads)}
+            save_file(arrays, target / "heads.safetensors")
+            (target / "relevance.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+    def _save_encoder(self, target: Path) -> dict[str, object]:
+        if isinstance(self.encoder, HashEncoder):
+            return {"kind": "hash", "width": self.encoder.width}
+        from encoders.bert import BertEncoder
+
+        if isinstance(self.encoder, BertEncoder):
+            self.encoder.save(target / "encoder")
+            return {"kind": "bert", "max_length": self.encoder.max_length}
+        raise InputError(
+            f"cannot save an encoder of class {type(self.encoder).__name__}",
+            where="RelevanceModel.save",
+            mend="save its embeddings instead: encoders.build_features, encoders.save_features",
+        )
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, device: str = "auto", cache: EmbeddingCache | None = None
+    ) -> RelevanceModel:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: The folder is missing, damaged, or of an unknown format.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        try:
+            description = json.loads((folder / "relevance.json").read_text(encoding="utf-8"))
+            if description["format"] != 1:
+                raise InputError(
+                    f"relevance model of format {description['format']}, expected 1", where=str(folder)
+                )
+            heads = Heads(**load_file(folder / "heads.safetensors"))
+            kind, columns = description["encoder"]["kind"], description["item_columns"]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise InputError(
+                f"no readable relevance model: {type(error).__name__}: {error}",
+                where=str(folder),
+                mend="give the folder that `python -m encoders finetune` wrote, or fine-tune again",
+            ) from error
+        encoder: TextEncoder
+        if kind == "hash":
+            encoder = HashEncoder(int(description["encoder"]["width"]))
+        else:
+            from encoders.bert import BertEncoder
+
+            max_length = int(description["encoder"]["max_length"])
+            encoder = BertEncoder(folder / "encoder", device=device, max_length=max_length)
+        return cls(encoder, heads, item_columns=columns, cache=cache)
+
+
+def tables_from_vectors(
+    item: NDArray[np.float32], query: NDArray[np.float32], heads: Heads
+) -> RelevanceTables:
+    """Dot-product tables of projected vectors; a column of ones carries the empty query's own intercept."""
+    empty = ~query.any(axis=1)  # (Q,)
+
+    def side(weight: NDArray[np.float32], preference: NDArray[np.float32]) -> NDArray[np.float32]:
+        table = np.concatenate([query * weight, np.zeros((query.shape[0], 1), np.float32)], axis=1)
+        table[empty] = preference
+        return table
+
+    return RelevanceTables(
+        item=np.concatenate([item, np.ones((item.shape[0], 1), np.float32)], axis=1),
+        click_query=side(heads.click_weight, heads.empty_click),
+        purchase_query=side(heads.purchase_weight, heads.empty_purchase),
+        click_bias=float(heads.bias[0]),
+        purchase_bias=float(heads.bias[1]),
+    )
