@@ -48,6 +48,7 @@ class SourceOptions:
     store_size: Literal["default", "tiny"] = "default"
     """'tiny' is a store for trying things out: 200 products, 300 sessions."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class RelevanceOptions:
     """The relevance model: text encoder, fine-tuning on the log, candidate source."""

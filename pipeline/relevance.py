@@ -1,0 +1,155 @@
+"""Second stage: the relevance model, and the tables and candidates made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from behavior.errors import InputError
+from behavior.files import atomic_path
+from encoders.features import CandidateTable, FeatureTables, RelevanceTables
+from pipeline.config import TrainConfig
+from pipeline.data import ShopData
+
+if TYPE_CHECKING:
+    from encoders.build import RelevanceSource
+    from encoders.report import RelevanceReport
+    from encoders.text import TextEncoder
+
+__all__ = ["Relevance", "learn_relevance"]
+
+EMPTY_SCORE = np.float32(0.5)
+"""What an agent sees in place of relevance where it is to see none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relevance:
+    """What this stage leaves behind."""
+
+    features: FeatureTables
+    candidates: CandidateTable
+    report: RelevanceReport | None  # None where products have no text
+
+
+def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Relevance:
+    """Fine-tune (or take from the cache, or from an earlier start of this run) and make the tables.
+
+    Raises:
+        InputError: An encoder that is not there, or that does not fit.
+    """
+    from encoders import load_candidates, load_features, save_candidates, save_features
+
+    tables, chosen, judged = (
+        folder / "features.npz",
+        folder / "candidates.npz",
+        folder / "relevance" / "report.json",
+    )
+    # The candidates are written last: their presence says that the stage was finished.
+    if chosen.is_file():
+        return Relevance(
+            features=load_features(tables), candidates=load_candidates(chosen), report=_read_report(judged)
+        )
+    if shop.has_text and config.relevance.encoder != "features":
+        source, zero_shot, report = _from_text(config, shop, folder)
+    else:
+        source, zero_shot, report = _from_features(config, shop)
+    features = _features(config, shop, source)
+    finder = (
+        features
+        if config.relevance.as_candidates or zero_shot is None
+        else _features(config, shop, zero_shot)
+    )
+    candidates = _candidates(config, features, finder)
+    save_features(tables, features)
+    if report is not None:
+        with atomic_path(judged) as temporary:
+            temporary.write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
+    save_candidates(chosen, candidates)
+    return Relevance(features=features, candidates=candidates, report=report)
+
+
+def _from_text(
+    config: TrainConfig, shop: ShopData, folder: Path
+) -> tuple[RelevanceSource, RelevanceTables | None, RelevanceReport]:
+    from encoders import BertEncoder, EmbeddingCache, FinetuneConfig, HashEncoder, finetune_cached
+
+    options = config.relevance
+    device = config.run.device
+    encoder: TextEncoder = (
+        HashEncoder() if options.encoder == "hash" else BertEncoder(options.encoder, device=device)
+    )
+    mode = "heads" if options.encoder == "hash" else options.finetune
+    cache = EmbeddingCache()
+    settings = FinetuneConfig(mode=mode, max_pairs=options.finetune_pairs, seed=config.run.seed)
+    # The truth of a demo store is reported against, never learned from.
+    truth = shop.truth.relevance if shop.truth is not None else None
+    progress = not config.run.quiet
+    model, report = finetune_cached(
+        encoder, shop.catalog, shop.train, shop.valid, settings, truth=truth, cache=cache, progress=progress
+    )
+    model.save(folder / "relevance" / "model")
+    zero_shot = None
+    if not options.as_candidates:
+        plain = dataclasses.replace(settings, mode="none")
+        untrained, _ = finetune_cached(
+            encoder, shop.catalog, shop.train, shop.valid, plain, truth=truth, cache=cache, progress=progress
+        )
+        zero_shot = untrained.tables(shop.catalog, shop.queries, progress=progress)
+    return model, zero_shot, report
+
+
+def _from_features(config: TrainConfig, shop: ShopData) -> tuple[RelevanceSource, None, None]:
+    from encoders import fit_feature_relevance
+
+    if any(query.strip() for query in shop.queries) and not shop.has_text:
+        raise InputError(
+            "the log has queries, but the catalogue has no titles or texts to match them with",
+            where="--catalog",
+            mend="give a catalogue with a title column (map it with --columns), or set --encoder features "
+            "to rank by item features alone",
+        )
+    return fit_feature_relevance(shop.catalog, shop.train, seed=config.run.seed), None, None
+
+
+def _features(config: TrainConfig, shop: ShopData, source: RelevanceSource) -> FeatureTables:
+    from encoders import build_features
+
+    return build_features(
+        shop.catalog,
+        shop.queries,
+        shop.train,
+        source,
+        width=config.relevance.width,
+        progress=not config.run.quiet,
+    )
+
+
+def _candidates(
+    config: TrainConfig, features: FeatureTables, finder: RelevanceTables | None
+) -> CandidateTable:
+    """Candidates found by `finder` (None: by the fine-tuned model), scored by the fine-tuned model, or by nothing
+    where the agent is to see no scores."""
+    from encoders import build_candidates
+
+    found = build_candidates(features, min(config.task.n_candidates, features.n_items), relevance=finder)
+    if config.relevance.as_observation and finder is None:
+        return found
+    if config.relevance.as_observation:
+        queries = np.arange(found.items.shape[0], dtype=np.int32)
+        scores = features.relevance.click_probability(queries, found.items)
+    else:
+        scores = np.full(found.items.shape, EMPTY_SCORE)
+    return CandidateTable(items=found.items, scores=np.where(found.items >= 0, scores, np.float32(0.0)))
+
+
+def _read_report(path: Path) -> RelevanceReport | None:
+    from encoders import RelevanceReport
+
+    if not path.is_file():
+        return None
+    return RelevanceReport.from_dict(json.loads(path.read_text(encoding="utf-8")))
