@@ -108,4 +108,4 @@ def _check_keys(cls: type[Any], mapping: Any, where: str, prefix: str) -> None:
                 else "known here: " + ", ".join(sorted(fields)),
             )
         if dataclasses.is_dataclass(hints[key]):
-            _check_keys(hints[key], value, where, prefix=f"{prefix}{key}.")  # type: ignore[arg-type]
+            _check_keys(hints[key], value, where, prefix=f"{prefix}{key}.")

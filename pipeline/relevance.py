@@ -54,17 +54,15 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
         return Relevance(
             features=load_features(tables), candidates=load_candidates(chosen), report=_read_report(judged)
         )
+    source: RelevanceSource
+    zero_shot: RelevanceTables | None = None
+    report: RelevanceReport | None = None
     if shop.has_text and config.relevance.encoder != "features":
         source, zero_shot, report = _from_text(config, shop, folder)
     else:
-        source, zero_shot, report = _from_features(config, shop)
+        source = _from_features(config, shop)
     features = _features(config, shop, source)
-    finder = (
-        features
-        if config.relevance.as_candidates or zero_shot is None
-        else _features(config, shop, zero_shot)
-    )
-    candidates = _candidates(config, features, finder)
+    candidates = _candidates(config, features, zero_shot)
     save_features(tables, features)
     if report is not None:
         with atomic_path(judged) as temporary:
@@ -103,7 +101,7 @@ def _from_text(
     return model, zero_shot, report
 
 
-def _from_features(config: TrainConfig, shop: ShopData) -> tuple[RelevanceSource, None, None]:
+def _from_features(config: TrainConfig, shop: ShopData) -> RelevanceSource:
     from encoders import fit_feature_relevance
 
     if any(query.strip() for query in shop.queries) and not shop.has_text:
@@ -113,7 +111,7 @@ def _from_features(config: TrainConfig, shop: ShopData) -> tuple[RelevanceSource
             mend="give a catalogue with a title column (map it with --columns), or set --encoder features "
             "to rank by item features alone",
         )
-    return fit_feature_relevance(shop.catalog, shop.train, seed=config.run.seed), None, None
+    return fit_feature_relevance(shop.catalog, shop.train, seed=config.run.seed)
 
 
 def _features(config: TrainConfig, shop: ShopData, source: RelevanceSource) -> FeatureTables:
@@ -132,8 +130,10 @@ def _features(config: TrainConfig, shop: ShopData, source: RelevanceSource) -> F
 def _candidates(
     config: TrainConfig, features: FeatureTables, finder: RelevanceTables | None
 ) -> CandidateTable:
-    """Candidates found by `finder` (None: by the fine-tuned model), scored by the fine-tuned model, or by nothing
-    where the agent is to see no scores."""
+    """Candidates found by `finder` (None: by the fine-tuned model) and scored by the fine-tuned model.
+
+    Where the agent is to see no scores, all are the same.
+    """
     from encoders import build_candidates
 
     found = build_candidates(features, min(config.task.n_candidates, features.n_items), relevance=finder)
