@@ -33,6 +33,8 @@ class SlateCore:
         n_users: Batch size B.
         seed: Key of all chance, until `reset` names another.
         first_user: User of slot 0 in its first episode.
+        stride: From one user of a slot to its next; B where None. (A core of one user with `first_user=b` and
+            `stride=B` lives through what slot b of a core of B users does.)
         autoreset: Whether a finished session is followed by the next user's within the same step; without it,
             `reset` must be called before the next step.
 
@@ -48,16 +50,25 @@ class SlateCore:
         n_users: int,
         seed: int = 0,
         first_user: int = 0,
+        stride: int | None = None,
         autoreset: bool = True,
     ) -> None:
         self.world = world
         self.task = task or TaskConfig()
         check_task(world, self.task)
-        if n_users < 1:
-            raise InputError(f"n_users is {n_users}", where="SlateCore", mend="ask for at least one user")
+        for name, value, least in (
+            ("n_users", n_users, 1),
+            ("first_user", first_user, 0),
+            ("stride", 1 if stride is None else stride, 1),
+        ):
+            if value < least:
+                raise InputError(
+                    f"{name} is {value}", where="SlateCore", mend=f"{name} must be at least {least}"
+                )
         self.n_users = n_users
         self.seed = _checked_seed(seed)
         self.first_user = first_user
+        self.stride = n_users if stride is None else stride
         self.autoreset = autoreset
         self.candidates = prepare_candidates(world, self.task)
         mix = self.task.reward
@@ -86,7 +97,7 @@ class SlateCore:
         Args:
             seed: The new key of all chance; the users start again from `first_user`. None: the same key, and the
                 next user in each slot.
-            users: (B,) the users to begin with; later episodes of slot b are `users[b] + B`, `+ 2B`, ...
+            users: (B,) the users to begin with; later episodes of slot b are `users[b] + stride`, ...
 
         Returns:
             The observation of the first page of every user.
@@ -107,7 +118,7 @@ class SlateCore:
         elif seed is not None or self._state is None:
             begin = self.first_user + self._everyone
         else:
-            begin = self._state.user + self.n_users
+            begin = self._state.user + self.stride
         if seed is not None:
             self.seed = _checked_seed(seed)
         self._state = self.world.simulator.begin(begin, seed=self.seed)
@@ -174,7 +185,7 @@ class SlateCore:
             observation = self._observe(self._everyone, final_query)
         else:
             if finished.size:
-                arrived = self.world.simulator.begin(state.user[finished] + self.n_users, seed=self.seed)
+                arrived = self.world.simulator.begin(state.user[finished] + self.stride, seed=self.seed)
                 state.put(finished, arrived)
                 history.clear(finished)
             observation = self._observe(self._everyone, state.query)

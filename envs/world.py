@@ -22,6 +22,10 @@ class World:
     queries: tuple[str, ...] = ()
     """Query texts by query row, for rendering."""
 
+    def __deepcopy__(self, memo: object) -> World:
+        """A world is read-only and may be large: Gymnasium, which deep-copies arguments, gets the same one."""
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class RewardMix:

@@ -1,0 +1,194 @@
+"""`SlateEnv`: one simulated user at a time, as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from envs.core import SlateCore
+from envs.observation import Observation
+from envs.render import slate_picture, slate_text
+from envs.results import StepResult
+from envs.spaces import action_space, observation_space
+from envs.toy import toy_world
+from envs.world import TaskConfig, World
+from simulators.base import SessionState
+
+__all__ = ["SlateEnv"]
+
+
+class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
+    """Rank a page of products for a simulated shopper, page after page, until the shopper leaves.
+
+    ## Description
+    A session is one user's visit. At each step the user has a query; the agent orders `K` of `N` candidate
+    products on a page; the user clicks and buys, and then goes on or leaves.
+
+    ## Action Space
+    `MultiDiscrete([N] * K)`: candidate positions in slate order. A repeated choice, or one of a padded candidate,
+    takes the next unused candidate and is counted in `info["repairs"]`; with
+    `TaskConfig(duplicates="error")` it raises.
+
+    ## Observation Space
+    A `Dict` of `Box`es; -1 means none.
+
+    | key | shape | type | meaning |
+    |---|---|---|---|
+    | query | (1,) | int32 | row of the query table |
+    | context | (F,) | float32 | what the shop knows of the user |
+    | candidates | (N,) | int32 | catalogue rows, best first, -1 padding at the end |
+    | scores | (N,) | float32 | click probability by the relevance model, 0 at padding |
+    | seen | (N,) | float32 | how often this candidate was shown earlier in the session |
+    | last_slate | (K,) | int32 | the previous page |
+    | last_click | (K,) | float32 | 0 or 1 |
+    | last_purchase | (K,) | float32 | 0 or 1 |
+    | clicked | (H,) | int32 | the last H clicked products, newest first |
+    | progress | (4,) | float32 | step/T, steps left/T, log(1 + clicks), log(1 + purchases) so far |
+
+    ## Rewards
+    The mix of `TaskConfig.reward`: clicks, purchases, revenue, mean relevance, diversity, staying. The parts are
+    in `info["reward_parts"]`, and `info["score"]` is clicks + purchase_weight x purchases of the page.
+
+    ## Starting State
+    A new user with a first query. Users are numbered; `reset(seed=s)` starts again at `first_user`, `reset()`
+    goes on to user + `stride`, and `options={"user": u}` asks for user u. A session depends on the seed and the
+    user only.
+
+    ## Episode End
+    Terminated when the user leaves; truncated after `TaskConfig.max_steps` pages. `info["session"]` then holds
+    user, reward, score, clicks, purchases, revenue, length and left.
+
+    ## Arguments
+    `gymnasium.make("envs:SlateRank-v0", world=..., task=..., seed=0, first_user=0, stride=1, render_mode=None)`.
+    Without a world it is `envs.toy_world()`.
+
+    ## Version History
+    * v0: first version.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 1}
+    observation_space: spaces.Dict
+    action_space: spaces.MultiDiscrete  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        world: World | None = None,
+        task: TaskConfig | None = None,
+        *,
+        seed: int = 0,
+        first_user: int = 0,
+        stride: int = 1,
+        render_mode: str | None = None,
+    ) -> None:
+        self.world = world if world is not None else toy_world()
+        self.task = task or TaskConfig()
+        check_render_mode(render_mode, self.metadata["render_modes"])
+        self.render_mode = render_mode
+        self.core = SlateCore(
+            self.world,
+            self.task,
+            n_users=1,
+            seed=seed,
+            first_user=first_user,
+            stride=stride,
+            autoreset=False,
+        )
+        self.observation_space = observation_space(self.world, self.task)
+        self.action_space = action_space(self.task)
+        self._page: tuple[int, StepResult | None] = (-1, None)
+
+    @property
+    def state(self) -> SessionState:
+        """The live state of the user (batch of one), for oracles."""
+        return self.core.state
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Start the next user's session; `options={"user": u}` picks the user."""
+        super().reset(seed=seed)
+        wanted = dict(options or {})
+        users = np.array([wanted.pop("user")]) if "user" in wanted else None
+        if wanted:
+            raise InputError(
+                f"unknown reset option {next(iter(wanted))!r}",
+                where="SlateEnv.reset",
+                mend="the option is 'user'",
+            )
+        observation = self.core.reset(seed, users)
+        self._page = (int(observation.query[0, 0]), None)
+        return _first(observation), {"user": int(self.state.user[0])}
+
+    def step(
+        self, action: NDArray[np.integer[Any]]
+    ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """Show the page `action` (K,), candidate positions in slate order."""
+        query = int(self.state.query[0])
+        result = self.core.step(np.asarray(action)[None])
+        self._page = (query, result)
+        info: dict[str, Any] = {
+            "user": int(self.state.user[0]),
+            "score": float(result.score[0]),
+            "repairs": int(result.repairs[0]),
+            "slate": result.slates[0],
+            "click": result.feedback.click[0],
+            "purchase": result.feedback.purchase[0],
+            "reward_parts": {name: float(part[0]) for name, part in result.reward_parts.as_dict().items()},
+        }
+        if result.finished.size:
+            info["session"] = result.episodes.row(0)
+        if self.render_mode == "human":
+            print(self._text())
+        return (
+            _first(result.observation),
+            float(result.reward[0]),
+            bool(result.terminated[0]),
+            bool(result.truncated[0]),
+            info,
+        )
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """(K * N,) choices that are not padding, position by position (the name sb3-contrib looks for)."""
+        query = int(self.state.query[0])
+        valid = np.arange(self.task.n_candidates) < self.core.candidates.lengths[query]
+        return np.tile(valid, self.task.slate_size)
+
+    def render(self) -> Any:
+        """The last page: text for "ansi", an RGB array for "rgb_array"; "human" prints at each step."""
+        if self.render_mode == "ansi":
+            return self._text()
+        if self.render_mode == "rgb_array":
+            query, result = self._page
+            return slate_picture(self.world, query=query, **shown_page(result, 0))
+        return None
+
+    def _text(self) -> str:
+        query, result = self._page
+        return slate_text(self.world, query=query, **shown_page(result, 0))
+
+
+def check_render_mode(mode: str | None, known: list[str]) -> None:
+    """Raise InputError where `mode` is not one of `known`."""
+    if mode is not None and mode not in known:
+        raise InputError(f"render_mode is {mode!r}", where="render_mode", mend=f"choose one of {known}")
+
+
+def shown_page(result: StepResult | None, row: int) -> dict[str, Any]:
+    """What `slate_text` and `slate_picture` need of one user's last page; an empty page before the first."""
+    if result is None:
+        return {"slate": np.empty(0, np.int32)}
+    return {
+        "slate": result.slates[row],
+        "click": result.feedback.click[row],
+        "purchase": result.feedback.purchase[row],
+    }
+
+
+def _first(observation: Observation) -> dict[str, NDArray[Any]]:
+    return {name: array[0] for name, array in observation.as_dict().items()}

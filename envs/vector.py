@@ -1,0 +1,157 @@
+"""`SlateVectorEnv`: many simulated users side by side, as a Gymnasium vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from envs.core import SlateCore
+from envs.render import slate_picture, slate_text
+from envs.results import StepResult
+from envs.single import check_render_mode, shown_page
+from envs.spaces import action_space, observation_space
+from envs.toy import toy_world
+from envs.world import TaskConfig, World
+from simulators.base import SessionState
+
+__all__ = ["SlateVectorEnv"]
+
+
+class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArray[Any]]):
+    """`num_envs` users in one batch; see `SlateEnv` for spaces, rewards and episodes.
+
+    A finished session is followed by the next user's within the same step (`AutoresetMode.SAME_STEP`): the
+    last observation is in `info["final_obs"]`, the step's info and the session's sums in `info["final_info"]`.
+    As everywhere in Gymnasium, `info["_key"]` masks the rows for which `info["key"]` speaks.
+
+    Args:
+        num_envs: Users B.
+        world: Users, candidates and tables; `toy_world()` where None.
+        task: Sizes, horizon and reward.
+        seed: Key of all chance, until `reset` names another.
+        first_user: User of slot 0 in its first episode.
+        render_mode: None, "ansi" or "rgb_array"; `render` gives one entry a user.
+    """
+
+    metadata: dict[str, Any] = {
+        "render_modes": ["ansi", "rgb_array"],
+        "render_fps": 1,
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        world: World | None = None,
+        task: TaskConfig | None = None,
+        *,
+        seed: int = 0,
+        first_user: int = 0,
+        render_mode: str | None = None,
+    ) -> None:
+        self.world = world if world is not None else toy_world()
+        self.task = task or TaskConfig()
+        check_render_mode(render_mode, self.metadata["render_modes"])
+        self.render_mode = render_mode
+        self.core = SlateCore(self.world, self.task, n_users=num_envs, seed=seed, first_user=first_user)
+        self.num_envs = num_envs
+        self.single_observation_space = observation_space(self.world, self.task)
+        self.single_action_space = action_space(self.task)
+        self.observation_space: spaces.Space[Any] = batch_space(self.single_observation_space, num_envs)
+        self.action_space: spaces.Space[Any] = batch_space(self.single_action_space, num_envs)
+        self._page: tuple[NDArray[np.int32], StepResult | None] = (np.empty(0, np.int32), None)
+
+    @property
+    def state(self) -> SessionState:
+        """The live state of the users, for oracles."""
+        return self.core.state
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Start new sessions in all slots; `options={"users": (B,) user numbers}` picks the users.
+
+        Raises:
+            InputError: A list of seeds (one seed keys the whole batch, users differ by their number), or an
+                unknown option.
+        """
+        if seed is not None and not isinstance(seed, int | np.integer):
+            raise InputError(
+                "seed is a sequence",
+                where="SlateVectorEnv.reset",
+                mend="give one integer for the whole batch",
+            )
+        super().reset(seed=seed)
+        wanted = dict(options or {})
+        users = wanted.pop("users", None)
+        if wanted:
+            raise InputError(
+                f"unknown reset option {next(iter(wanted))!r}",
+                where="SlateVectorEnv.reset",
+                mend="the option is 'users'",
+            )
+        observation = self.core.reset(seed, users)
+        self._page = (self.state.query.copy(), None)
+        return observation.as_dict(), self._user_info()
+
+    def step(
+        self, actions: NDArray[np.integer[Any]]
+    ) -> tuple[
+        dict[str, NDArray[Any]], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
+        """Show the pages `actions` (B, K)."""
+        query = self.state.query.copy()
+        user = self.state.user.copy()
+        result = self.core.step(actions)
+        self._page = (query, result)
+        done = result.terminated | result.truncated
+        values = {
+            "score": result.score,
+            "repairs": result.repairs,
+            "slate": result.slates,
+            "click": result.feedback.click,
+            "purchase": result.feedback.purchase,
+            "reward_parts": result.reward_parts.as_dict(),
+        }
+        info = self._user_info() | _masked(values, ~done)
+        if result.finished.size:
+            final = np.full(self.num_envs, None, object)
+            last = result.final_observation.as_dict()
+            session = np.full(self.num_envs, None, object)
+            for f, b in enumerate(result.finished.tolist()):
+                final[b] = {name: array[f] for name, array in last.items()}
+                session[b] = result.episodes.row(f)
+            info |= {"final_obs": final, "_final_obs": done}
+            info["final_info"] = _masked({"user": user, **values, "session": session}, done)
+            info["_final_info"] = done
+        return result.observation.as_dict(), result.reward, result.terminated, result.truncated, info
+
+    def render(self) -> tuple[Any, ...] | None:
+        """The last page of every user, as text or as RGB arrays."""
+        if self.render_mode is None:
+            return None
+        draw = slate_text if self.render_mode == "ansi" else slate_picture
+        queries, result = self._page
+        return tuple(draw(self.world, query=int(q), **shown_page(result, b)) for b, q in enumerate(queries))
+
+    def _user_info(self) -> dict[str, Any]:
+        return {"user": self.state.user.copy(), "_user": np.ones(self.num_envs, np.bool_)}
+
+
+def _masked(values: Mapping[str, Any], mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """`values` with Gymnasium's `_key` masks, all equal to `mask`."""
+    info: dict[str, Any] = {}
+    for name, value in values.items():
+        info[name] = _masked(value, mask) if isinstance(value, dict) else value
+        info[f"_{name}"] = mask
+    return info
