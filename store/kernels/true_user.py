@@ -1,0 +1,482 @@
+"""The true user of the demo store, one user at a time: who arrives, how a page is read, what comes next.
+
+No part of this is position-based, cascade or logistic in public features. The reading of a page is a walk with
+skips whose length depends on what was seen; an item's appeal depends on its neighbours above, on a private
+reference price and on all that was shown before; satisfaction, moved by what a click revealed, drives attention
+and leaving. The same Python functions are compiled twice, serially and in parallel over users.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, prange
+
+from simulators.kernels.rng import Purpose, normal, uniform
+
+__all__ = [
+    "HIDDEN_SIZE",
+    "STYLE",
+    "Hidden",
+    "Law",
+    "ShopTables",
+    "appeal",
+    "appeal_parallel",
+    "begin",
+    "begin_parallel",
+    "respond",
+    "respond_parallel",
+]
+
+STYLE = 8
+"""Directions of taste."""
+RING = 60
+"""Shown items a user remembers."""
+BOUGHT = 4
+"""Bought kinds of product a user remembers."""
+VISITS = 1_000_000
+"""Users below this index are visits of the log: `person = user % PEOPLE`; above it everyone comes once."""
+PEOPLE = 250_000
+
+
+class Hidden(IntEnum):
+    """Columns of the hidden state."""
+
+    PATIENCE = 0
+    PRICE_PAIN = 1
+    REFERENCE = 2
+    SATISFACTION = 3
+    FATIGUE = 4
+    SKIP = 5
+    HYPE = 6
+    DEPARTMENT = 7
+    BRAND_A = 8
+    BRAND_B = 9
+    SHOWN = 10
+    PURCHASES = 11
+    TASTE = 12
+    BOUGHT = 20
+    SEEN = 24
+
+
+HIDDEN_SIZE = int(Hidden.SEEN) + RING
+
+
+class Law(NamedTuple):
+    """The constants of the user, documented in `store.true_user.TrueUserConfig`."""
+
+    click_base: float
+    click_relevance: float
+    click_taste: float
+    click_brand: float
+    click_rating: float
+    click_hype: float
+    click_department: float
+    price_pain: float
+    price_gain: float
+    price_suspicion: float
+    again_item: float
+    again_brand: float
+    again_kind: float
+    already_bought: float
+    contrast_dearer: float
+    contrast_cheaper: float
+    purchase_base: float
+    purchase_relevance: float
+    purchase_taste: float
+    purchase_quality: float
+    purchase_price: float
+    purchase_hype: float
+    purchase_satisfaction: float
+    look_base: float
+    look_patience: float
+    look_satisfaction: float
+    look_interest: float
+    look_fatigue: float
+    skip_dull: float
+    delight_quality: float
+    delight_taste: float
+    delight_relevance: float
+    delight_hype: float
+    delight_speed: float
+    page_expectation: float
+    page_speed: float
+    fatigue_look: float
+    fatigue_page: float
+    leave_base: float
+    leave_fatigue: float
+    leave_satisfaction: float
+    leave_disappointment: float
+    leave_purchase: float
+
+
+class ShopTables(NamedTuple):
+    """What the user knows of the shop; rows of `item_*` are catalogue rows, of `query_*` query rows."""
+
+    relevance: Any  # (Q, I) float32 true relevance, 0..1
+    item_style: Any  # (I, STYLE) float32
+    item_price: Any  # (I,) float32 log price relative to its kind's median
+    item_quality: Any  # (I,) float32 hidden quality
+    item_hype: Any  # (I,) float32 hidden hype, >= 0
+    item_rating: Any  # (I,) float32 standardised public rating
+    item_brand: Any  # (I,) int32
+    item_kind: Any  # (I,) int32 kind of product
+    item_department: Any  # (I,) int32
+    query_open: Any  # (Q,) bool: the query names no need (the recommendation page)
+    refine: Any  # (Q, R) int32 further queries for the same need, -1 padding at the end
+    related: Any  # (Q, R) int32 queries for a neighbouring need
+    complement: Any  # (Q, R) int32 queries for what goes with it
+    need: Any  # (G + 1, Q) float64 cumulative query frequency by department; the last row is everybody's
+    department_share: Any  # (G,) float64 cumulative
+    department_brands: Any  # (G, n) int32 brands to be fond of
+
+
+@njit(cache=True)
+def _draw(seed: Any, user: Any, step: Any, index: Any) -> Any:
+    return uniform(seed, user, step, Purpose.TRUE_USER, index)
+
+
+@njit(cache=True)
+def _gauss(seed: Any, user: Any, index: Any) -> Any:
+    return normal(seed, user, 0, Purpose.POPULATION, index)
+
+
+@njit(cache=True)
+def _sigmoid(x: Any) -> Any:
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+@njit(cache=True)
+def _find(cumulative: Any, u: Any) -> Any:
+    """First index whose cumulative share exceeds `u`, by bisection."""
+    low, high = 0, cumulative.shape[0] - 1
+    while low < high:
+        middle = (low + high) // 2
+        if cumulative[middle] > u:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@njit(cache=True)
+def _taste(h: Any, style: Any, i: Any) -> Any:
+    total = 0.0
+    for d in range(STYLE):
+        total += h[Hidden.TASTE + d] * style[i, d]
+    return total
+
+
+@njit(cache=True)
+def _item_logits(law: Any, shop: Any, h: Any, q: Any, i: Any) -> Any:
+    """Logits of a click given a look and of a purchase given a click, on a neutral page; and the taste match."""
+    r = np.float64(shop.relevance[q, i])
+    taste = _taste(h, shop.item_style, i)
+    if shop.item_brand[i] == h[Hidden.BRAND_A] or shop.item_brand[i] == h[Hidden.BRAND_B]:
+        brand = 1.0
+    else:
+        brand = 0.0
+    # Price hurts faster than it pleases; far below the reference it raises suspicion.
+    x = shop.item_price[i] - h[Hidden.REFERENCE]
+    if x > 0.0:
+        pain = h[Hidden.PRICE_PAIN] * x * math.sqrt(x)
+        gain = 0.0
+    else:
+        pain = 0.0
+        gain = min(-x, 0.7)
+    suspicion = max(-x - 0.8, 0.0)
+    # What was already on the pages of this session is less welcome.
+    n_item, n_brand, n_kind = 0.0, 0.0, 0.0
+    for j in range(min(int(h[Hidden.SHOWN]), RING)):
+        other = int(h[Hidden.SEEN + j])
+        if other == i:
+            n_item += 1.0
+        if shop.item_brand[other] == shop.item_brand[i]:
+            n_brand += 1.0
+        if shop.item_kind[other] == shop.item_kind[i]:
+            n_kind += 1.0
+    bought = 0.0
+    for j in range(BOUGHT):
+        if h[Hidden.BOUGHT + j] == shop.item_kind[i]:
+            bought = 1.0
+    tired = (
+        law.again_item * min(n_item, 3.0)
+        + law.again_brand * math.log1p(n_brand)
+        + law.again_kind * math.log1p(n_kind)
+        + law.already_bought * bought
+    )
+    home = 0.0
+    if shop.query_open[q]:
+        home = law.click_department * (0.75 if shop.item_department[i] == h[Hidden.DEPARTMENT] else -0.25)
+    click = (
+        law.click_base
+        + law.click_relevance * r
+        + (0.3 + 0.7 * r) * (law.click_taste * taste + law.click_brand * brand)
+        + law.click_rating * shop.item_rating[i]
+        + law.click_hype * h[Hidden.HYPE] * shop.item_hype[i]
+        + home
+        - law.price_pain * pain
+        + law.price_gain * gain
+        - law.price_suspicion * suspicion
+        - tired
+    )
+    purchase = (
+        law.purchase_base
+        + law.purchase_relevance * r
+        + law.purchase_taste * taste
+        + law.purchase_quality * shop.item_quality[i]
+        - law.purchase_price * (pain - 0.5 * gain)
+        - law.purchase_hype * shop.item_hype[i]
+        + law.purchase_satisfaction * h[Hidden.SATISFACTION]
+        - 0.5 * tired
+    )
+    return click, purchase, taste
+
+
+@njit(cache=True)
+def _pick(table: Any, q: Any, u: Any) -> Any:
+    """One of the queries listed for `q`, the first the likeliest (weights 1, 1/2, 1/3, ...); -1 if none."""
+    total = 0.0
+    for j in range(table.shape[1]):
+        if table[q, j] < 0:
+            break
+        total += 1.0 / (1.0 + j)
+    mark = u * total
+    for j in range(table.shape[1]):
+        if table[q, j] < 0:
+            break
+        mark -= 1.0 / (1.0 + j)
+        if mark <= 0.0:
+            return table[q, j]
+    return -1
+
+
+@njit(cache=True)
+def _new_need(shop: Any, h: Any, u: Any, v: Any) -> Any:
+    row = shop.need.shape[0] - 1
+    if u < 0.65:
+        row = int(h[Hidden.DEPARTMENT])
+    return _find(shop.need[row], v)
+
+
+@njit(cache=True)
+def _next_query(shop: Any, h: Any, q: Any, bought: Any, interest: Any, u: Any, v: Any, w: Any) -> Any:
+    """After a purchase what goes with it; else refine, look around, or come up with something new."""
+    found = -1
+    if bought:
+        if u < 0.6:
+            found = _pick(shop.complement, q, v)
+        elif u < 0.7:
+            return 0
+    else:
+        stay = 0.10 + 0.25 * interest
+        refine = stay + 0.45 - 0.15 * interest
+        if u < stay:
+            return q
+        if u < refine:
+            found = _pick(shop.refine, q, v)
+        elif u < refine + 0.2:
+            found = _pick(shop.related, q, v)
+        elif u < refine + 0.25:
+            return 0
+    if found >= 0:
+        return found
+    return _new_need(shop, h, w, v)
+
+
+@njit(cache=True)
+def _begin_one(b: Any, shop: Any, users: Any, seed: Any, query: Any, context: Any, hidden: Any) -> None:
+    user = users[b]
+    person = user % PEOPLE if user < VISITS else user
+    h = hidden[b]
+    n_departments = shop.department_share.shape[0]
+    # The person: the same on every visit.
+    h[Hidden.PATIENCE] = 0.45 * _gauss(seed, person, 0)
+    h[Hidden.PRICE_PAIN] = math.exp(0.5 * _gauss(seed, person, 1))
+    h[Hidden.REFERENCE] = 0.35 * _gauss(seed, person, 2)
+    h[Hidden.SKIP] = 0.06 + 0.30 * uniform(seed, person, 0, Purpose.POPULATION, 100)
+    h[Hidden.HYPE] = math.exp(0.4 * _gauss(seed, person, 3))
+    department = _find(shop.department_share, uniform(seed, person, 0, Purpose.POPULATION, 101))
+    h[Hidden.DEPARTMENT] = department
+    brands = shop.department_brands.shape[1]
+    for j in range(2):
+        pick = int(uniform(seed, person, 0, Purpose.POPULATION, 102 + j) * brands)
+        h[Hidden.BRAND_A + j] = shop.department_brands[department, pick]
+    for d in range(STYLE):
+        h[Hidden.TASTE + d] = _gauss(seed, person, 10 + d)
+    # The visit: its mood, its device, its first need.
+    mobile = 1.0 if _draw(seed, user, 0, 0) < 0.5 - 0.25 * math.tanh(h[Hidden.PATIENCE]) else 0.0
+    h[Hidden.PATIENCE] += 0.25 * normal(seed, user, 0, Purpose.POPULATION, 60) - 0.15 * mobile
+    h[Hidden.SKIP] += 0.06 * mobile
+    h[Hidden.SATISFACTION] = 0.25 * normal(seed, user, 0, Purpose.POPULATION, 61)
+    for j in range(BOUGHT):
+        h[Hidden.BOUGHT + j] = -1.0
+    for j in range(RING):
+        h[Hidden.SEEN + j] = -1.0
+    query[b] = 0
+    if uniform(seed, user, 0, Purpose.FIRST_QUERY, 0) > 0.1:
+        query[b] = _new_need(
+            shop,
+            h,
+            uniform(seed, user, 0, Purpose.FIRST_QUERY, 1),
+            uniform(seed, user, 0, Purpose.FIRST_QUERY, 2),
+        )
+    # What the shop knows: past department (often right), loyalty, device, spending.
+    history = department
+    if uniform(seed, person, 0, Purpose.POPULATION, 104) < 0.35:
+        history = int(uniform(seed, person, 0, Purpose.POPULATION, 105) * n_departments)
+    context[b, history] = 1.0
+    loyalty = h[Hidden.PATIENCE] + 0.5 * _gauss(seed, person, 4)
+    context[b, n_departments] = 1.0 if loyalty > 0.7 else 0.0
+    context[b, n_departments + 1] = 1.0 if 0.0 < loyalty <= 0.7 else 0.0
+    context[b, n_departments + 2] = mobile
+    context[b, n_departments + 3] = 2.0 * h[Hidden.REFERENCE] + 0.7 * _gauss(seed, person, 5)
+
+
+@njit(cache=True)
+def _respond_one(
+    b: Any,
+    law: Any,
+    shop: Any,
+    users: Any,
+    steps: Any,
+    query: Any,
+    hidden: Any,
+    slates: Any,
+    seed: Any,
+    click: Any,
+    purchase: Any,
+    left: Any,
+) -> None:
+    user, step, h, q = users[b], steps[b], hidden[b], query[b]
+    K = slates.shape[1]
+    interest, looked, clicks, bought, disappointment, delight = 0.15, 0, 0, 0, 0.0, 0.0
+    seen_relevance = 0.0
+    anchor, anchor_kind = 0.0, -1  # price and kind of the last thing looked at
+    satisfaction = np.float64(h[Hidden.SATISFACTION])
+    for k in range(K):
+        i = slates[b, k]
+        if i < 0:
+            break
+        if k > 0:
+            go_on = (
+                law.look_base
+                + law.look_patience * h[Hidden.PATIENCE]
+                + law.look_satisfaction * satisfaction
+                + law.look_interest * (interest - 0.15)
+                - law.look_fatigue * (h[Hidden.FATIGUE] + 0.12 * looked)
+            )
+            if _draw(seed, user, step, 8 * k) > _sigmoid(go_on):
+                break
+            # Skips come in runs: more of what has just bored is passed over.
+            skip = h[Hidden.SKIP]
+            if shop.item_kind[i] == anchor_kind:
+                skip += law.skip_dull * max(0.15 - interest, 0.0)
+            if _draw(seed, user, step, 8 * k + 1) < skip:
+                continue
+        looked += 1
+        u_click, u_purchase, taste = _item_logits(law, shop, h, q, i)
+        r = np.float64(shop.relevance[q, i])
+        seen_relevance += r
+        if shop.item_kind[i] == anchor_kind:
+            x = shop.item_price[i] - anchor
+            u_click -= law.contrast_dearer * max(x, 0.0) + law.contrast_cheaper * min(x, 0.0)
+        anchor, anchor_kind = np.float64(shop.item_price[i]), shop.item_kind[i]
+        p_click = _sigmoid(u_click)
+        interest = 0.6 * interest + 0.4 * p_click
+        if _draw(seed, user, step, 8 * k + 2) >= p_click:
+            continue
+        click[b, k] = 1
+        clicks += 1
+        # The click reveals what the page did not: quality, and whether the hype was hollow.
+        joy = math.tanh(
+            law.delight_quality * shop.item_quality[i]
+            + law.delight_taste * taste
+            + law.delight_relevance * (r - 0.5)
+            - law.delight_hype * shop.item_hype[i]
+        )
+        delight += joy
+        disappointment += max(-joy, 0.0)
+        if _draw(seed, user, step, 8 * k + 3) < _sigmoid(u_purchase):
+            purchase[b, k] = 1
+            bought += 1
+            h[Hidden.BOUGHT + int(h[Hidden.PURCHASES]) % BOUGHT] = shop.item_kind[i]
+            h[Hidden.PURCHASES] += 1.0
+    for k in range(K):
+        if slates[b, k] >= 0:
+            h[Hidden.SEEN + int(h[Hidden.SHOWN]) % RING] = slates[b, k]
+            h[Hidden.SHOWN] += 1.0
+    page = seen_relevance / max(looked, 1) - law.page_expectation
+    satisfaction += law.delight_speed * delight + law.page_speed * page
+    satisfaction = min(max(satisfaction, -2.5), 2.5)
+    h[Hidden.SATISFACTION] = satisfaction
+    h[Hidden.FATIGUE] += (law.fatigue_page + law.fatigue_look * looked) * math.exp(-h[Hidden.PATIENCE])
+    leave = (
+        law.leave_base
+        + law.leave_fatigue * h[Hidden.FATIGUE]
+        - law.leave_satisfaction * satisfaction
+        + law.leave_disappointment * disappointment
+        + law.leave_purchase * bought
+    )
+    # 65,000 and up: beyond the numbers of any position.
+    left[b] = _draw(seed, user, step, 65000) < _sigmoid(leave)
+    query[b] = _next_query(
+        shop,
+        h,
+        q,
+        bought > 0,
+        min(1.0, 0.3 * clicks + interest),
+        _draw(seed, user, step, 65001),
+        _draw(seed, user, step, 65002),
+        _draw(seed, user, step, 65003),
+    )
+    steps[b] += 1
+
+
+@njit(cache=True)
+def _appeal_one(
+    b: Any, law: Any, shop: Any, query: Any, hidden: Any, items: Any, click: Any, purchase: Any
+) -> None:
+    for m in range(items.shape[1]):
+        if items[b, m] >= 0:
+            u_click, u_purchase, _ = _item_logits(law, shop, hidden[b], query[b], items[b, m])
+            click[b, m] = _sigmoid(u_click)
+            purchase[b, m] = _sigmoid(u_purchase)
+
+
+def _begin(shop: Any, users: Any, seed: Any, query: Any, context: Any, hidden: Any) -> None:
+    for b in prange(users.shape[0]):
+        _begin_one(b, shop, users, seed, query, context, hidden)
+
+
+def _respond(
+    law: Any,
+    shop: Any,
+    users: Any,
+    steps: Any,
+    query: Any,
+    hidden: Any,
+    slates: Any,
+    seed: Any,
+    click: Any,
+    purchase: Any,
+    left: Any,
+) -> None:
+    for b in prange(users.shape[0]):
+        _respond_one(b, law, shop, users, steps, query, hidden, slates, seed, click, purchase, left)
+
+
+def _appeal(law: Any, shop: Any, query: Any, hidden: Any, items: Any, click: Any, purchase: Any) -> None:
+    for b in prange(items.shape[0]):
+        _appeal_one(b, law, shop, query, hidden, items, click, purchase)
+
+
+begin = njit(cache=True)(_begin)
+begin_parallel = njit(cache=True, parallel=True)(_begin)
+respond = njit(cache=True)(_respond)
+respond_parallel = njit(cache=True, parallel=True)(_respond)
+appeal = njit(cache=True)(_appeal)
+appeal_parallel = njit(cache=True, parallel=True)(_appeal)

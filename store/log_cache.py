@@ -1,0 +1,89 @@
+"""Keeps generated logs on disk, keyed by configuration and by the sources that made them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from behavior.catalog import Catalog
+from behavior.log import InteractionLog
+from store.config import StoreConfig
+from store.log_maker import LogFrames
+
+__all__ = ["cached_log", "source_digest"]
+
+_ROOT = Path(__file__).resolve().parent.parent
+_SOURCES = (
+    "store/*.py",
+    "store/*/*.py",
+    "simulators/kernels/rng.py",
+    "agents/score_policy.py",
+    "agents/kernels/*.py",
+)
+
+
+def source_digest() -> str:
+    """Digest of every source file that the generated store depends on."""
+    digest = hashlib.sha256()
+    for source in sorted({path for pattern in _SOURCES for path in _ROOT.glob(pattern)}):
+        digest.update(source.relative_to(_ROOT).as_posix().encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def cached_log(
+    name: str,
+    config: StoreConfig,
+    make: Callable[[], LogFrames],
+    catalog: Catalog,
+    *,
+    cache: bool,
+    key: str = "",
+) -> InteractionLog:
+    """The log of a store: from the cache where it is there, else made, and kept when `cache` is set.
+
+    Args:
+        name: Of the store, and in the log's summary.
+        config: Of the store.
+        make: Makes the two tables.
+        catalog: The shop's catalogue, by which the log is validated.
+        cache: Whether to use the cache at all.
+        key: What else the log depends on.
+    """
+    if not cache:
+        return _log(make(), name, catalog)
+    text = json.dumps([name, dataclasses.asdict(config), source_digest(), key], sort_keys=True)
+    folder = _home() / "store" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    rows, candidates = folder / "log.parquet", folder / "log.candidates.parquet"
+    if not (rows.exists() and candidates.exists()):
+        frames = make()
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(frames.candidates, candidates)
+        _write(frames.rows, rows)
+    return _log(LogFrames(rows=pd.read_parquet(rows), candidates=pd.read_parquet(candidates)), name, catalog)
+
+
+def _log(frames: LogFrames, name: str, catalog: Catalog) -> InteractionLog:
+    return InteractionLog.from_frame(
+        frames.rows, candidates=frames.candidates, source=f"{name} store", catalog=catalog
+    )
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    """Whole or not at all: two processes may open the same store at once."""
+    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    frame.to_parquet(part, index=False)
+    Path(part).replace(path)
+
+
+def _home() -> Path:
+    home = os.environ.get("SLATEGYM_CACHE")
+    return Path(home).expanduser() if home else Path.home() / ".cache" / "slategym"
