@@ -23,6 +23,7 @@ from encoders.features import FeatureTables
 __all__ = ["CandidateScorer", "NetworkConfig", "PageFeatures", "PageInputs", "StateMlp"]
 
 _DENSE_LIMIT = 16_000_000
+_CATEGORY_BINS = 512
 _STATE_PARTS = 4  # query, clicked mean, last page's clicked mean, last page's skipped mean
 
 
@@ -36,6 +37,8 @@ class NetworkConfig:
     """Hidden units of the small network that looks at one candidate."""
     relevance_scale: float = 1.5
     """Initial weight of the (standardised) relevance logit: an untrained policy ranks by relevance."""
+    value_scale: float = 10.0
+    """Unit of the session values: their networks start at zero and would creep to returns of ten and more."""
 
 
 class PageInputs(NamedTuple):
@@ -45,6 +48,8 @@ class PageInputs(NamedTuple):
     candidates: Tensor  # (B, N, C) features of each candidate
     vectors: Tensor  # (B, N, D) candidate vectors, zeros at padding
     relevance: Tensor  # (B, N) relevance logit, standardised over the page's candidates
+    logit: Tensor  # (B, N) logit of the candidate's score (a click probability)
+    purchase_logit: Tensor  # (B, N) the relevance model's logit of a purchase given a click
     valid: Tensor  # (B, N) bool, False at padding
 
 
@@ -94,8 +99,10 @@ class PageFeatures(nn.Module):
         table("item_vectors", _with_zero_row(features.item_vectors))
         table("query_vectors", _with_zero_row(features.query_vectors))
         table("item_numeric", _with_zero_row(features.item_numeric))
-        category = np.append(features.item_category, -1).astype(np.int32)
-        table("item_category", torch.from_numpy(category))
+        # Category codes share bins where there are very many of them; padding has the last bin to itself.
+        self.n_bins = min(features.n_categories, _CATEGORY_BINS) + 1
+        bins = features.item_category.astype(np.int64) % (self.n_bins - 1)
+        table("item_category", torch.from_numpy(np.append(bins, self.n_bins - 1)))
         relevance = features.relevance
         self.purchase_bias = float(relevance.purchase_bias)
         # A dense table saves a wide gather per candidate where the catalogue is small enough to afford it.
@@ -108,7 +115,7 @@ class PageFeatures(nn.Module):
             table("relevance_item", _with_zero_row(relevance.item))
             table("relevance_query", _with_zero_row(relevance.purchase_query))
         self.vector_size = int(features.item_vectors.shape[1])
-        self.candidate_size = 12 + _STATE_PARTS + int(features.item_numeric.shape[1])
+        self.candidate_size = 13 + _STATE_PARTS + int(features.item_numeric.shape[1])
         self.state_size = (
             _STATE_PARTS * self.vector_size + context_size + 4 + 2 * slate_size + 1 + 2 * self.candidate_size
         )
@@ -144,9 +151,8 @@ class PageFeatures(nn.Module):
         centred = torch.where(valid, logit - (logit * valid).sum(1, keepdim=True) / count, 0.0)
         relevance = centred / (centred.square().sum(1, keepdim=True) / count).sqrt().clamp_min(0.1)
 
-        category = self._category(items).unsqueeze(2)  # (B, N, 1)
-        same_slate = (category == self._category(slate).unsqueeze(1)).float()  # (B, N, K)
-        same_clicked = (category == self._category(clicked_ids).unsqueeze(1)).float()  # (B, N, H)
+        category = self._category(items)  # (B, N)
+        slate_category = self._category(slate)  # (B, K)
         same_item = (items.unsqueeze(2) == slate.unsqueeze(1)).float()  # (B, N, K)
         buy = self._purchase(query, items)
         rank = torch.arange(items.shape[1], device=items.device, dtype=torch.float32) / items.shape[1]
@@ -161,9 +167,10 @@ class PageFeatures(nn.Module):
                 (seen > 0).float(),
                 (items.unsqueeze(2) == clicked_ids.unsqueeze(1)).any(2).float(),
                 torch.bmm(same_item, skipped.unsqueeze(2)).squeeze(2),
-                torch.bmm(same_slate, skipped.unsqueeze(2)).squeeze(2) / self.slate_size,
-                torch.bmm(same_slate, click.unsqueeze(2)).squeeze(2) / 2.0,
-                torch.bmm(same_clicked, clicked.unsqueeze(2)).squeeze(2) / 4.0,
+                self._tally(category, slate_category, skipped) / self.slate_size,
+                self._tally(category, slate_category, click) / 2.0,
+                self._tally(category, self._category(clicked_ids), clicked) / 4.0,
+                torch.log1p(self._tally(category, category, seen)) / 2.0,
             ),
             dim=2,
         )
@@ -184,10 +191,15 @@ class PageFeatures(nn.Module):
             ),
             dim=1,
         )  # (B, S)
-        return PageInputs(state, candidates, vectors, relevance, valid)
+        return PageInputs(state, candidates, vectors, relevance, logit, buy, valid)
 
     def _category(self, items: Tensor) -> Tensor:
-        return self.item_category[torch.where(items < 0, self.item_category.shape[0] - 1, items)]
+        return self.item_category[torch.where(items < 0, self.item_category.shape[0] - 1, items).long()]
+
+    def _tally(self, asked: Tensor, category: Tensor, weight: Tensor) -> Tensor:
+        """Summed `weight` (B, M) of the entries whose `category` (B, M) is the one `asked` for (B, N)."""
+        counts = torch.zeros((asked.shape[0], self.n_bins), device=asked.device)
+        return counts.scatter_add_(1, category, weight).gather(1, asked)
 
     def _purchase(self, query: Tensor, items: Tensor) -> Tensor:
         """Purchase logit given a click, (B, N)."""

@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.distributions import MultiCategoricalDistribution
 from torch import Tensor
 
-__all__ = ["MASKED", "PlackettLuceDistribution", "slate_entropy", "slate_log_prob"]
+__all__ = ["MASKED", "PlackettLuceDistribution", "slate_entropy", "slate_log_prob", "slot_log_prob"]
 
 MASKED = -1e9
 """Score of a padded candidate: finite, so that no gradient meets inf - inf, and of probability exactly zero."""
@@ -25,6 +25,12 @@ def _log_remaining(scores: Tensor, slates: Tensor) -> tuple[Tensor, Tensor, Tens
     return chosen, unchosen, torch.logaddexp(suffix, unchosen.logsumexp(1, keepdim=True))
 
 
+def slot_log_prob(scores: Tensor, slates: Tensor) -> Tensor:
+    """Exact log-probability of every choice given the slate so far, (B, K); `slate_log_prob` is their sum."""
+    chosen, _, log_z = _log_remaining(scores, slates)
+    return chosen - log_z
+
+
 def slate_log_prob(scores: Tensor, slates: Tensor) -> Tensor:
     """Exact log-probability of ordered slates in O(N + K).
 
@@ -35,8 +41,7 @@ def slate_log_prob(scores: Tensor, slates: Tensor) -> Tensor:
     Returns:
         (B,).
     """
-    chosen, _, log_z = _log_remaining(scores, slates)
-    return (chosen - log_z).sum(1)
+    return slot_log_prob(scores, slates).sum(1)
 
 
 def slate_entropy(scores: Tensor, slates: Tensor) -> Tensor:

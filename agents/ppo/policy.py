@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from agents.networks import CandidateScorer, NetworkConfig, PageFeatures, PageInputs, StateMlp
-from agents.ppo.distribution import MASKED, PlackettLuceDistribution
+from agents.ppo.distribution import MASKED, PlackettLuceDistribution, slate_entropy, slot_log_prob
 from encoders.features import FeatureTables
 
 __all__ = ["PlackettLucePolicy"]
@@ -66,7 +66,7 @@ class PlackettLucePolicy(ActorCriticPolicy):
         self.scorer = CandidateScorer(self.page, self._network, n_outputs=1)
         self.relevance_scale = nn.Parameter(torch.tensor(self._network.relevance_scale))
         self.critic = StateMlp(self.page.state_size, self._network.state_width)
-        self.value_net = nn.Linear(self._network.state_width, 1)
+        self.value_net = nn.Linear(self._network.state_width, slate_size + 1)
         nn.init.zeros_(self.value_net.weight)
         nn.init.zeros_(self.value_net.bias)
         self.generator = torch.Generator().manual_seed(self._sample_seed)
@@ -95,9 +95,26 @@ class PlackettLucePolicy(ActorCriticPolicy):
         """Plackett-Luce scores (B, N) of observation tensors."""
         return self.page_scores(self.page(observation))
 
+    def slot_values(self, page: PageInputs) -> Tensor:
+        """The critic (B, K + 1): expected reward of each position, and of all that follows the page."""
+        values: Tensor = self.value_net(self.critic(page.state))
+        return torch.cat((values[:, :-1], self._network.value_scale * values[:, -1:]), dim=1)
+
     def _value(self, page: PageInputs) -> Tensor:
-        value: Tensor = self.value_net(self.critic(page.state))  # (B, 1)
-        return value
+        return self.slot_values(page).sum(1, keepdim=True)
+
+    def act(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor]:
+        """Drawn slates (B, K), the critic (B, K + 1), and the log-probability of every choice (B, K)."""
+        page = self.page(obs)
+        law = self.action_dist.proba_distribution(self.page_scores(page))
+        slates = law.sample()
+        return slates, self.slot_values(page), slot_log_prob(law.scores, slates)
+
+    def judge(self, obs: PyTorchObs, slates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The critic (B, K + 1), log-probabilities (B, K) of earlier choices, and the entropy (B,)."""
+        page = self.page(obs)
+        scores = self.page_scores(page)
+        return self.slot_values(page), slot_log_prob(scores, slates), slate_entropy(scores, slates)
 
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Slates (B, K), values (B, 1) and log-probabilities (B,)."""

@@ -1,0 +1,61 @@
+"""SB3's DQN policy with the item-wise network in place of one value per action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.dqn.policies import DQNPolicy
+from torch import Tensor
+
+from agents.dqn.network import SlateQNetwork
+from agents.networks import NetworkConfig
+from encoders.features import FeatureTables
+
+__all__ = ["SlateQPolicy"]
+
+
+class SlateQPolicy(DQNPolicy):
+    """An online and a target `SlateQNetwork`.
+
+    Args:
+        observation_space: The environment's Dict space.
+        action_space: `MultiDiscrete([N] * K)`.
+        lr_schedule: SB3's schedule.
+        tables: The public tables.
+        network: Sizes.
+        **kwargs: SB3's optimiser options.
+    """
+
+    q_net: SlateQNetwork  # type: ignore[assignment]
+    q_net_target: SlateQNetwork  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.MultiDiscrete,
+        lr_schedule: Schedule,
+        *,
+        tables: FeatureTables,
+        network: NetworkConfig | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._tables, self._network = tables, network or NetworkConfig()
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)  # type: ignore[arg-type]
+
+    def make_q_net(self) -> SlateQNetwork:  # type: ignore[override]
+        """A fresh network."""
+        assert isinstance(self.observation_space, spaces.Dict)
+        assert isinstance(self.action_space, spaces.MultiDiscrete)
+        return SlateQNetwork(
+            self.observation_space, self.action_space, tables=self._tables, network=self._network
+        ).to(self.device)
+
+    def scores(self, observation: PyTorchObs) -> Tensor:
+        """Item values (B, N): the greedy slate takes the highest."""
+        scores: Tensor = self.q_net(observation).item_values()
+        return scores
+
+    def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> Tensor:
+        return self.q_net._predict(obs, deterministic=deterministic)

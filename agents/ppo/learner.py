@@ -1,0 +1,181 @@
+"""PPO over slates with credit by position, on SB3's PPO."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import explained_variance, obs_as_tensor
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.clock import Stopwatch
+from agents.ppo.buffer import SlotRolloutBuffer
+from agents.ppo.policy import PlackettLucePolicy
+
+__all__ = ["SlatePPO"]
+
+
+class SlatePPO(PPO):
+    """PPO that treats a page as `K` choices without replacement, each with its own ratio and advantage.
+
+    A page's reward comes from ten positions, and its users say which of them they clicked. SB3's PPO sees one
+    number per page, and every choice on it is blamed for the noise of all the others; here the clicks and
+    purchases of a position are credited to the choice made there (read from the next observation), and what
+    cannot be told apart (other reward parts, later pages) to all of them: see `slot_advantages`.
+
+    Loss: mean over pages and positions of -min(ratio A, clip(ratio) A), with PPO's clipping per choice, plus the
+    critic's squared error and the entropy bonus.
+
+    Args:
+        *args: As SB3's PPO.
+        click_reward: Reward of a click in the environment, credited to its position.
+        purchase_reward: Reward of a purchase, likewise.
+        slot_lambda: How far a choice is credited with the positions below it; see `slot_advantages`.
+        bootstrap_at_limit: Whether the step limit only cuts the session (bootstrap), or ends the task.
+        **kwargs: As SB3's PPO.
+    """
+
+    policy: PlackettLucePolicy
+    rollout_buffer: SlotRolloutBuffer
+
+    def __init__(
+        self,
+        *args: Any,
+        click_reward: float = 1.0,
+        purchase_reward: float = 5.0,
+        slot_lambda: float = 0.0,
+        bootstrap_at_limit: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self.click_reward, self.purchase_reward = click_reward, purchase_reward
+        self.bootstrap_at_limit = bootstrap_at_limit
+        self.stopwatch = Stopwatch()
+        super().__init__(
+            *args,
+            rollout_buffer_class=SlotRolloutBuffer,
+            rollout_buffer_kwargs={"slot_lambda": slot_lambda},
+            **kwargs,
+        )
+        self.shuffler = np.random.default_rng(self.seed)
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """Fill the buffer with `n_rollout_steps` steps of every user; False where a callback stopped."""
+        assert isinstance(rollout_buffer, SlotRolloutBuffer)
+        self.policy.set_training_mode(False)
+        rollout_buffer.reset()
+        callback.on_rollout_start()
+        for _ in range(n_rollout_steps):
+            start = time.perf_counter()
+            before: Any = self._last_obs
+            with torch.no_grad():
+                drawn = self.policy.act(obs_as_tensor(before, self.device))
+            slates, values, log_probs = (tensor.cpu().numpy() for tensor in drawn)
+            acted = time.perf_counter()
+            new_obs, rewards, dones, infos = env.step(slates)
+            self.stopwatch.add(
+                policy=acted - start, simulator=time.perf_counter() - acted, steps=env.num_envs
+            )
+            self.num_timesteps += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            self._update_info_buffer(infos, dones)
+            by_slot = self._slot_rewards(new_obs, rewards, dones, infos)  # type: ignore[arg-type]
+            rollout_buffer.put(before, slates, by_slot, dones, values, log_probs)
+            self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
+        last: Any = self._last_obs
+        rollout_buffer.finish(self._values(last))
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def _values(self, observation: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            values = self.policy.predict_values(obs_as_tensor(dict(observation), self.device))
+        return values.flatten().cpu().numpy()
+
+    def _slot_rewards(
+        self,
+        new_obs: Mapping[str, NDArray[Any]],
+        rewards: NDArray[np.float32],
+        dones: NDArray[np.bool_],
+        infos: list[dict[str, Any]],
+    ) -> NDArray[np.float32]:
+        """Rewards (B, K + 1): of each position, and the rest; plus the value beyond a step limit."""
+        click, purchase = new_obs["last_click"].copy(), new_obs["last_purchase"].copy()  # (B, K)
+        finished = np.flatnonzero(dones)
+        final: dict[str, NDArray[Any]] = {}
+        if finished.size:
+            assert isinstance(self.observation_space, spaces.Dict)
+            ends = [infos[b]["terminal_observation"] for b in finished]
+            final = {name: np.stack([end[name] for end in ends]) for name in self.observation_space.spaces}
+            click[finished], purchase[finished] = final["last_click"], final["last_purchase"]
+        slots = self.click_reward * click + self.purchase_reward * purchase
+        rest = rewards - slots.sum(1)
+        cut = np.array([infos[b].get("TimeLimit.truncated", False) for b in finished], np.bool_)
+        if self.bootstrap_at_limit and cut.any():
+            # One critic pass for all of them; SB3 makes one of a single row for each.
+            values = self._values({name: array[cut] for name, array in final.items()})
+            rest[finished[cut]] += self.gamma * values
+        return np.concatenate([slots, rest[:, None]], axis=1).astype(np.float32)
+
+    def train(self) -> None:
+        """Update the policy from the rollouts."""
+        start = time.perf_counter()
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        clip = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
+        buffer = self.rollout_buffer
+        centre = torch.as_tensor(buffer.slot_advantages.mean((0, 1)), device=self.device)  # (K,)
+        spread = float(buffer.slot_advantages.std()) + 1e-8
+        sums: dict[str, float] = {}
+        n_batches, kl, stopped = 0, 0.0, False
+        for _ in range(self.n_epochs):
+            for batch in buffer.batches(self.batch_size, self.shuffler):
+                values, log_prob, entropy = self.policy.judge(batch.observations, batch.slates)
+                advantages = (batch.advantages - centre) / spread  # (B, K)
+                log_ratio = log_prob - batch.log_prob
+                ratio = log_ratio.exp()
+                gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip))
+                policy_loss = -gain.sum(1).mean()
+                value_loss = (values - batch.returns).square().sum(1).mean()
+                mean_entropy = entropy.mean()
+                loss = policy_loss + self.vf_coef * value_loss - self.ent_coef * mean_entropy
+                kl = float((ratio - 1 - log_ratio).detach().sum(1).mean())
+                if self.target_kl is not None and kl > 1.5 * self.target_kl:
+                    stopped = True
+                    break
+                self.policy.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+                self.policy.optimizer.step()
+                n_batches += 1
+                clipped = ((ratio - 1).abs() > clip).float().mean()
+                for name, value in (
+                    ("policy_gradient_loss", policy_loss),
+                    ("value_loss", value_loss),
+                    ("entropy", mean_entropy),
+                    ("clip_fraction", clipped),
+                ):
+                    sums[name] = sums.get(name, 0.0) + float(value.detach())
+            self._n_updates += 1
+            if stopped:
+                break
+        for name, total in sums.items():
+            self.logger.record(f"train/{name}", total / n_batches)
+        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        self.logger.record("train/explained_variance", explained)
+        self.logger.record("train/approx_kl", kl)
+        self.logger.record("train/relevance_scale", float(self.policy.relevance_scale.detach()))
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.stopwatch.add(update=time.perf_counter() - start)
