@@ -18,9 +18,6 @@ from agents.kernels import plackett_luce as kernels
 
 __all__ = ["item_position_marginals", "log_cascade", "position_marginals", "sample", "top_k"]
 
-PARALLEL_FROM = 64
-"""Batches from here on are worth the launch of threads."""
-
 
 def top_k(scores: NDArray[Any], slate_size: int) -> NDArray[np.int64]:
     """The `K` best candidates of each row in falling order of score; ties in source order.
@@ -37,8 +34,7 @@ def top_k(scores: NDArray[Any], slate_size: int) -> NDArray[np.int64]:
     """
     scores = _checked_scores(scores, slate_size)
     out = np.empty((scores.shape[0], slate_size), np.int64)
-    kernel = kernels.top_k_parallel if scores.shape[0] >= PARALLEL_FROM else kernels.top_k_serial
-    kernel(scores, out)
+    kernels.top_k(scores.shape[0], scores, out)
     return out
 
 
@@ -60,8 +56,7 @@ def log_cascade(scores: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float
     scores = _checked_scores(scores, 1)
     actions = _checked_actions(scores, actions)
     out = np.empty(actions.shape, np.float64)
-    kernel = kernels.log_cascade_parallel if scores.shape[0] >= PARALLEL_FROM else kernels.log_cascade_serial
-    kernel(scores, actions, out)
+    kernels.log_cascade(scores.shape[0], scores, actions, out)
     return out
 
 
@@ -78,9 +73,7 @@ def item_position_marginals(scores: NDArray[Any], actions: NDArray[Any]) -> NDAr
     scores = _checked_scores(scores, 1)
     actions = _checked_actions(scores, actions)
     out = np.empty(actions.shape, np.float64)
-    parallel = scores.shape[0] >= PARALLEL_FROM
-    kernel = kernels.slate_marginals_parallel if parallel else kernels.slate_marginals_serial
-    kernel(scores, actions, _step_width(actions.shape[1]), out)
+    kernels.slate_marginals(scores.shape[0], scores, actions, _step_width(actions.shape[1]), out)
     return out
 
 
@@ -89,8 +82,7 @@ def position_marginals(scores: NDArray[Any], slate_size: int) -> NDArray[np.floa
     scores = _checked_scores(scores, slate_size)
     B, N = scores.shape
     out = np.empty((B, slate_size, N), np.float64)
-    kernel = kernels.marginals_parallel if B >= PARALLEL_FROM else kernels.marginals_serial
-    kernel(scores, _step_width(slate_size), out)
+    kernels.marginals(B, scores, _step_width(slate_size), out)
     return out
 
 

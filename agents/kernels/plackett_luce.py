@@ -17,16 +17,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-__all__ = [
-    "log_cascade_parallel",
-    "log_cascade_serial",
-    "marginals_parallel",
-    "marginals_serial",
-    "slate_marginals_parallel",
-    "slate_marginals_serial",
-    "top_k_parallel",
-    "top_k_serial",
-]
+from simulators.kernels.twins import Twin
+
+__all__ = ["log_cascade", "marginals", "slate_marginals", "top_k"]
 
 # Everything before exp(_START) is negligible: position 0 is exact, and for k >= 1 the integrand falls like
 # exp(2x) on the left, so what is cut off is exp(2 * _START) = 5e-12 of the marginal.
@@ -206,37 +199,29 @@ def _marginals_row(scores: Any, h: Any, out: Any) -> None:
         x += h
 
 
-def _top_k(keys: Any, out: Any) -> None:
+@Twin
+def top_k(keys: Any, out: Any) -> None:
+    """Positions (B, K) of the largest keys (B, N) in falling order; ties in source order."""
     for b in prange(keys.shape[0]):
         _top_k_row(keys[b], out[b])
 
 
-def _log_cascade(scores: Any, slates: Any, out: Any) -> None:
+@Twin
+def log_cascade(scores: Any, slates: Any, out: Any) -> None:
+    """Log-probability (B, K) of every prefix of the slates (B, K) under scores (B, N)."""
     for b in prange(scores.shape[0]):
         _log_cascade_row(scores[b], slates[b], out[b])
 
 
-def _slate_marginals(scores: Any, slates: Any, h: Any, out: Any) -> None:
+@Twin
+def slate_marginals(scores: Any, slates: Any, h: Any, out: Any) -> None:
+    """Probability (B, K) of the item at each position of the slates (B, K) to be there; `h`: quadrature step."""
     for b in prange(scores.shape[0]):
         _slate_marginals_row(scores[b], slates[b], h, out[b])
 
 
-def _marginals(scores: Any, h: Any, out: Any) -> None:
+@Twin
+def marginals(scores: Any, h: Any, out: Any) -> None:
+    """Probability (B, K, N) of every candidate at every position; `h`: quadrature step."""
     for b in prange(scores.shape[0]):
         _marginals_row(scores[b], h, out[b])
-
-
-# Twins of equal bits: the serial ones survive a fork and cost no thread launch, for the single environment.
-top_k_parallel, top_k_serial = njit(cache=True, parallel=True)(_top_k), njit(cache=True)(_top_k)
-log_cascade_parallel, log_cascade_serial = (
-    njit(cache=True, parallel=True)(_log_cascade),
-    njit(cache=True)(_log_cascade),
-)
-slate_marginals_parallel, slate_marginals_serial = (
-    njit(cache=True, parallel=True)(_slate_marginals),
-    njit(cache=True)(_slate_marginals),
-)
-marginals_parallel, marginals_serial = (
-    njit(cache=True, parallel=True)(_marginals),
-    njit(cache=True)(_marginals),
-)
