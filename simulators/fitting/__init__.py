@@ -1,0 +1,1 @@
+"""Fitting simulators to logs."""

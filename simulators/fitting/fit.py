@@ -1,0 +1,339 @@
+"""From a log to a simulator: each part by maximum likelihood, each with its held-out score."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from behavior.steps import LoggedSteps, SessionEnd
+from encoders.features import FeatureTables
+from simulators.fitted import FittedSimulator
+from simulators.fitting.checks import check_fit_input
+from simulators.fitting.config import FitConfig
+from simulators.fitting.likelihood import Parameters, Problem, logits_of
+from simulators.fitting.queries import fit_queries, transitions_of
+from simulators.fitting.replay import Replay, latest_sessions, replay
+from simulators.fitting.report import FitReport, PartScore
+from simulators.fitting.scores import log_likelihood, log_loss, mean, perplexity, position_rates
+from simulators.fitting.tuning import fit_tuned
+from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
+from simulators.parts.contract import Dynamics, Examination
+from simulators.parts.dynamics import FittedDynamics, OnePage
+from simulators.parts.examination import CascadeExamination, PositionExamination
+from simulators.parts.population import EmpiricalPopulation
+from simulators.parts.rows import impression_names
+
+__all__ = ["fit_simulator"]
+
+_MATCH_PENALTY = 0.3
+_NAMED_PENALTY = 0.1
+_FEW_CLICKS = 200
+
+
+def fit_simulator(
+    name: str,
+    train: LoggedSteps,
+    valid: LoggedSteps,
+    features: FeatureTables,
+    config: FitConfig | None = None,
+    *,
+    progress: bool = True,
+) -> FittedSimulator:
+    """Fit the five parts to `train` and score them on `valid`.
+
+    Args:
+        name: The click model: "pbm" or "cascade".
+        train: Sessions to learn from.
+        valid: Later sessions to be judged on; they choose nothing.
+        features: Public tables of the items and queries of the log.
+        config: Strength of the prior, sizes; the defaults suit most logs.
+        progress: Whether to show a bar.
+
+    Raises:
+        InputError: The log cannot carry such a fit; the message says why.
+    """
+    config = config or FitConfig()
+    check_fit_input(name, train, valid, features, stops_at_click=config.stops_at_click)
+    began = time.perf_counter()
+    notes: list[str] = []
+    used = latest_sessions(train, config.max_impressions)
+    if used.n_steps < train.n_steps:
+        notes.append(f"fitted to the latest {used.n_sessions:,} of {train.n_sessions:,} training sessions")
+    n_fits = 3 * (len(config.strengths) + 1)
+    with tqdm(total=n_fits + 2, desc=f"fit {name}", disable=None if progress else True, leave=False) as bar:
+
+        def tick(what: str) -> None:
+            bar.set_postfix_str(what)
+            bar.update()
+
+        seen = replay(features, used, ring=config.ring)
+        held = replay(features, valid, ring=config.ring)
+        tick("replayed the log")
+        fitter = _Fitter(used, features, seen, held, config, tick)
+        examination, attractiveness, clicks = fitter.clicks(name, valid)
+        conversion, purchases = fitter.purchases()
+        dynamics: Dynamics
+        if train.single_impressions:
+            dynamics, later = OnePage(), ()
+            notes.append("single impressions: every simulated session is one page long")
+        else:
+            dynamics, later = fitter.dynamics(valid, notes)
+        tick("scored")
+    n_clicks = int(seen.click.sum())
+    if n_clicks < _FEW_CLICKS:
+        notes.append(
+            f"only {n_clicks} clicks in {len(seen.click):,} shown items: the simulator is little more than the "
+            "overall click rate, and proves little about any policy"
+        )
+    first = np.flatnonzero(np.r_[True, used.session[1:] != used.session[:-1]])
+    first = first[used.query[first] >= 0] if (used.query[first] >= 0).any() else first
+    report = FitReport(
+        name=name,
+        n_sessions=used.n_sessions,
+        n_steps=used.n_steps,
+        n_clicks=n_clicks,
+        n_purchases=int(seen.purchase.sum()),
+        seconds=time.perf_counter() - began,
+        strengths=fitter.strengths,
+        scores=(*clicks, purchases, *later),
+        perplexity=fitter.perplexity,
+        baseline_perplexity=fitter.baseline_perplexity,
+        notes=tuple(notes),
+    )
+    return FittedSimulator(
+        name=name,
+        report=report,
+        context_names=train.context_names,
+        features=features,
+        population=EmpiricalPopulation(
+            first_query=np.maximum(used.query[first], 0), context=used.context[first]
+        ),
+        attractiveness=attractiveness,
+        examination=examination,
+        conversion=conversion,
+        dynamics=dynamics,
+        slate_size=train.slate_size,
+        ring=config.ring,
+    )
+
+
+class _Fitter:
+    """Fits and scores one part after the other."""
+
+    def __init__(
+        self,
+        train: LoggedSteps,
+        features: FeatureTables,
+        seen: Replay,
+        held: Replay,
+        config: FitConfig,
+        tick: object,
+    ) -> None:
+        self.train, self.features, self.seen, self.held, self.config = train, features, seen, held, config
+        self.tick = tick
+        self.strengths: dict[str, float] = {}
+        self.perplexity: tuple[float, ...] = ()
+        self.baseline_perplexity: tuple[float, ...] = ()
+        names = impression_names(features, train.context_names)
+        self.penalty = np.full(len(names), _NAMED_PENALTY, np.float32)
+        self.penalty[0] = 0.0
+        self.penalty[len(names) - features.item_vectors.shape[1] :] = _MATCH_PENALTY
+        sessions = np.unique(train.session)
+        cut = sessions[int(len(sessions) * (1.0 - config.tuning_share))]
+        self.cut_page = int(np.searchsorted(train.session, cut))
+
+    def _tuned(
+        self, part: str, problem: Problem, session: NDArray[np.int64], early: NDArray[np.bool_]
+    ) -> Parameters:
+        """Fit `problem`; its rows belong to `session` (n,), those of the earlier part are marked `early`."""
+        n_early = int(early.sum())
+        n_pages = int(problem.page[n_early]) if n_early < len(problem.page) else problem.shape[0]
+        p, strength = fit_tuned(
+            _rows(problem, slice(0, n_early), 0, n_pages),
+            _rows(problem, slice(n_early, None), n_pages, problem.shape[0]),
+            session[n_early:],
+            problem,
+            self.config,
+            self.tick,  # type: ignore[arg-type]
+        )
+        self.strengths[part] = strength
+        return p
+
+    def clicks(
+        self, name: str, valid: LoggedSteps
+    ) -> tuple[Examination, LinearAttractiveness, tuple[PartScore, ...]]:
+        """The click model and the appeal, together."""
+        problem = self._problem(self.seen, self.seen.click, family=name)
+        early = self.seen.page < self.cut_page
+        p = self._tuned("clicks", problem, self.seen.session[self.seen.page], early)
+        examination: Examination
+        if name == "pbm":
+            examination = PositionExamination(gamma=np.exp(p.first))
+        else:
+            stops = self.config.stops_at_click
+            examination = CascadeExamination(
+                after_click=np.zeros_like(p.first) if stops else 1.0 / (1.0 + np.exp(-p.first)),
+                after_skip=1.0 / (1.0 + np.exp(-p.second)),
+                typical_click=float((1.0 / (1.0 + np.exp(-logits_of(problem, p)))).mean()),
+            )
+        held = self._problem(self.held, self.held.click, family=name)
+        logits = np.full(self.held.shape, -np.inf)
+        logits[self.held.page, self.held.position] = logits_of(held, p)
+        shown = valid.item >= 0
+        rates = position_rates(self.train.click, self.train.item >= 0)
+        base = np.broadcast_to(rates, shown.shape)
+        given = examination.click_probability_given_above(logits, valid.click)
+        before = examination.click_probability(logits)
+        ours = np.where(shown, log_likelihood(given, valid.click), 0.0).sum(axis=1)
+        theirs = np.where(shown, log_likelihood(base, valid.click), 0.0).sum(axis=1)
+        self.perplexity = tuple(perplexity(before, valid.click, shown).tolist())
+        self.baseline_perplexity = tuple(perplexity(base, valid.click, shown).tolist())
+        common = {"part": "clicks", "baseline_name": "constant rate by position", "n": len(ours)}
+        scores = (
+            PartScore(
+                metric="log-likelihood per page",
+                value=mean(ours),
+                baseline=mean(theirs),
+                higher_is_better=True,
+                **common,  # type: ignore[arg-type]
+            ),
+            PartScore(
+                metric="perplexity, mean over positions",
+                value=_nanmean(self.perplexity),
+                baseline=_nanmean(self.baseline_perplexity),
+                **common,  # type: ignore[arg-type]
+            ),
+        )
+        return examination, LinearAttractiveness(**_biases(p)), scores
+
+    def purchases(self) -> tuple[LinearConversion, PartScore]:
+        """Purchases of clicked items."""
+        mine, theirs = self.seen.click > 0, self.held.click > 0
+        problem = _select(self._problem(self.seen, self.seen.purchase), mine)
+        page = self.seen.page[mine]
+        p = self._tuned("purchases", problem, self.seen.session[page], page < self.cut_page)
+        held = _select(self._problem(self.held, self.held.purchase), theirs)
+        rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
+        return LinearConversion(**_biases(p)), _coin_score(
+            "purchases", "log-loss per click", held, p, rate, "constant rate of purchase per click"
+        )
+
+    def dynamics(self, valid: LoggedSteps, notes: list[str]) -> tuple[FittedDynamics, tuple[PartScore, ...]]:
+        """Leaving and the next query."""
+        censored = (SessionEnd.LIMIT,)
+        if (self.train.session_end == SessionEnd.LEFT).any():
+            censored = (SessionEnd.LIMIT, SessionEnd.UNKNOWN)  # type: ignore[assignment]
+        elif (self.train.session_end == SessionEnd.UNKNOWN).any():
+            notes.append("the log does not say why sessions end: the last page of each is taken for leaving")
+        page = np.arange(self.seen.shape[0])
+        known = ~np.isin(self.train.session_end, censored)
+        problem = self._leaving(self.seen.page_rows[known], self.train.session_end[known], page[known])
+        p = self._tuned("leaving", problem, self.train.session[known], page[known] < self.cut_page)
+        held_known = ~np.isin(valid.session_end, censored)
+        held = self._leaving(self.held.page_rows[held_known], valid.session_end[held_known], page[:0])
+        rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
+        leaving = _coin_score("leaving", "log-loss per page", held, p, rate, "constant rate of leaving")
+        q = fit_queries(self.train, self.features.n_queries)
+        dynamics = FittedDynamics(
+            leave_weights=p.weights.astype(np.float32),
+            stay=q.stay,
+            row_start=q.row_start,
+            row_query=q.row_query,
+            row_cumulative=q.row_cumulative,
+            row_trust=q.row_trust,
+            frequency=q.frequency,
+        )
+        if self.train.n_steps == self.train.n_sessions:
+            notes.append("every session of the log is one page long: nothing is known of second pages")
+        t = transitions_of(valid)
+        issued = np.bincount(self.train.query[self.train.query >= 0], minlength=self.features.n_queries) + 0.5
+        chance = dynamics.transition_probability(t.query, t.following, t.outcome)
+        score = PartScore(
+            part="next query",
+            metric="log-loss per transition",
+            value=-mean(np.log(np.maximum(chance, 1e-12))),
+            baseline=-mean(np.log(issued / issued.sum())[t.following]),
+            baseline_name="frequency of the query",
+            n=len(chance),
+        )
+        return dynamics, (leaving, score)
+
+    def _problem(self, r: Replay, outcome: NDArray[np.uint8], family: str = "plain") -> Problem:
+        return Problem(
+            rows=r.rows,
+            outcome=outcome,
+            penalty=self.penalty,
+            category=r.category,
+            item=r.item,
+            n_categories=self.features.n_categories,
+            n_items=self.features.n_items,
+            page=r.page,
+            position=r.position,
+            shape=r.shape,
+            family=family,
+            stops_at_click=self.config.stops_at_click,
+        )
+
+    def _leaving(self, rows: NDArray[np.float32], end: NDArray[np.int8], page: NDArray[np.int64]) -> Problem:
+        penalty = np.full(rows.shape[1], _NAMED_PENALTY, np.float32)
+        penalty[0] = 0.0
+        outcome = (end != SessionEnd.NO).astype(np.uint8)
+        return Problem(rows=rows, outcome=outcome, penalty=penalty, page=page, position=np.zeros_like(page))
+
+
+def _rows(problem: Problem, rows: slice, first_page: int, stop_page: int) -> Problem:
+    return replace(
+        problem,
+        rows=problem.rows[rows],
+        outcome=problem.outcome[rows],
+        category=None if problem.category is None else problem.category[rows],
+        item=None if problem.item is None else problem.item[rows],
+        page=problem.page[rows] - first_page,
+        position=problem.position[rows],
+        shape=(stop_page - first_page, problem.shape[1]),
+    )
+
+
+def _select(problem: Problem, keep: NDArray[np.bool_]) -> Problem:
+    assert problem.category is not None
+    assert problem.item is not None
+    return replace(
+        problem,
+        rows=problem.rows[keep],
+        outcome=problem.outcome[keep],
+        category=problem.category[keep],
+        item=problem.item[keep],
+        page=problem.page[keep],
+        position=problem.position[keep],
+    )
+
+
+def _biases(p: Parameters) -> dict[str, NDArray[np.float32]]:
+    return {
+        "weights": p.weights.astype(np.float32),
+        "category_bias": p.category_bias.astype(np.float32),
+        "item_bias": p.item_bias.astype(np.float32),
+    }
+
+
+def _coin_score(
+    part: str, metric: str, held: Problem, p: Parameters, rate: float, baseline_name: str
+) -> PartScore:
+    chance = 1.0 / (1.0 + np.exp(-logits_of(held, p)))
+    return PartScore(
+        part=part,
+        metric=metric,
+        value=log_loss(chance, held.outcome),
+        baseline=log_loss(np.full(len(held.outcome), rate), held.outcome),
+        baseline_name=baseline_name,
+        n=len(held.outcome),
+    )
+
+
+def _nanmean(values: tuple[float, ...]) -> float:
+    known = np.array([v for v in values if not np.isnan(v)])
+    return mean(known)

@@ -1,0 +1,222 @@
+"""Penalised maximum likelihood of logits under a click model, by L-BFGS in torch.
+
+The prior is Gaussian on standardised columns: weights of products of query and item vectors are held tighter than
+named features, item biases tighter still, so that an item the log hardly shows is judged by its features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Parameters", "Problem", "conditional_log_likelihood", "logits_of", "maximise"]
+
+_CATEGORY_PENALTY = 0.3
+_ITEM_PENALTY = 1.0
+_SMOOTHNESS = 1.0
+_EDGE = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Rows to explain, and how the outcome comes about.
+
+    `family` is "plain" (the outcome is a coin with the logit's chance), "pbm" or "cascade".
+    """
+
+    rows: NDArray[np.float32]  # (n, P) raw feature rows
+    outcome: NDArray[np.uint8]  # (n,)
+    penalty: NDArray[np.float32]  # (P,) relative tightness of the prior, 0 for the constant
+    category: NDArray[np.int64] | None = None  # (n,)
+    item: NDArray[np.int64] | None = None  # (n,)
+    n_categories: int = 0
+    n_items: int = 0
+    page: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
+    position: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
+    shape: tuple[int, int] = (0, 0)  # (M, K)
+    family: str = "plain"
+    stops_at_click: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What is fitted, in raw (not standardised) units."""
+
+    weights: NDArray[np.float64]  # (P,)
+    category_bias: NDArray[np.float64]  # (C,)
+    item_bias: NDArray[np.float64]  # (I,)
+    first: NDArray[np.float64]  # pbm: log gamma (K,); cascade: logit of going on after a click (K-1,)
+    second: NDArray[np.float64]  # cascade: logit of going on after a pass-over (K-1,)
+
+
+def logits_of(problem: Problem, p: Parameters) -> NDArray[np.float64]:
+    """Logits (n,) of the problem's rows."""
+    z: NDArray[np.float64] = problem.rows.astype(np.float64) @ p.weights
+    if problem.category is not None:
+        z = z + p.category_bias[problem.category]
+    if problem.item is not None:
+        z = z + p.item_bias[problem.item]
+    return z
+
+
+def conditional_log_likelihood(problem: Problem, p: Parameters) -> NDArray[np.float64]:
+    """Log-likelihood (n,) of each row's outcome given those above it on the page."""
+    import torch
+
+    with torch.no_grad():
+        z = torch.from_numpy(logits_of(problem, p))
+        first, second = torch.from_numpy(p.first), torch.from_numpy(p.second)
+        return np.asarray(_log_likelihood(_Tensors(problem, torch.float64), z, first, second).numpy())
+
+
+class _Tensors:
+    """The problem's arrays as torch tensors."""
+
+    def __init__(self, problem: Problem, dtype: torch.dtype) -> None:
+        import torch
+
+        self.family = problem.family
+        self.shape = problem.shape
+        self.stops_at_click = problem.stops_at_click
+        self.hit = torch.from_numpy(problem.outcome.astype(bool))
+        self.position = torch.from_numpy(problem.position)
+        self.flat = torch.from_numpy(problem.page * problem.shape[1] + problem.position)
+        self.dtype = dtype
+
+
+def _log_likelihood(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
+    import torch
+    from torch.nn.functional import logsigmoid
+
+    if t.family == "plain":
+        return logsigmoid(torch.where(t.hit, z, -z))
+    if t.family == "pbm":
+        log_click = (first - first.max())[t.position] + logsigmoid(z)
+    else:
+        log_click = _cascade(t, z, first, second)
+    return torch.where(t.hit, log_click, torch.log1p(-torch.exp(log_click).clamp(max=1 - _EDGE)))
+
+
+def _cascade(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
+    """Log-probability (n,) of a click given the clicks above; see `CascadeExamination`."""
+    import torch
+
+    n_pages, n_positions = t.shape
+    appeal = torch.zeros(n_pages * n_positions, dtype=z.dtype).index_put((t.flat,), torch.sigmoid(z))
+    hit = torch.zeros(n_pages * n_positions, dtype=torch.bool).index_put((t.flat,), t.hit)
+    appeal, hit = appeal.view(n_pages, n_positions), hit.view(n_pages, n_positions)
+    after_click = torch.zeros_like(second) if t.stops_at_click else torch.sigmoid(first)
+    after_skip = torch.sigmoid(second)
+    looked = torch.ones(n_pages, dtype=z.dtype)
+    columns = []
+    for k in range(n_positions):
+        chance = looked * appeal[:, k]
+        columns.append(chance)
+        if k < n_positions - 1:
+            passed = looked * (1 - appeal[:, k]) / (1 - chance).clamp(min=_EDGE)
+            looked = torch.where(hit[:, k], after_click[k], passed * after_skip[k])
+    return torch.log(torch.stack(columns, dim=1).reshape(-1)[t.flat].clamp(min=1e-9))
+
+
+def maximise(
+    problem: Problem, *, strength: float, max_iterations: int, start: Parameters | None = None
+) -> Parameters:
+    """The most probable parameters under the prior of `strength`.
+
+    Args:
+        problem: What to explain.
+        strength: Multiplies the penalties (half a penalty times the squared standardised weight).
+        max_iterations: Most L-BFGS iterations.
+        start: Where to begin; by default at the overall rate.
+    """
+    import torch
+
+    rows = problem.rows
+    n = max(len(rows), 1)
+    mean = rows.mean(axis=0, dtype=np.float64)
+    # A column that hardly ever moves must not be blown up: its weight would escape the prior.
+    scale = np.maximum(rows.std(axis=0, dtype=np.float64), 0.02)
+    mean[problem.penalty == 0], scale[problem.penalty == 0] = 0.0, 1.0
+    x = torch.from_numpy(((rows - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32))
+    penalty = torch.from_numpy(problem.penalty * np.float32(strength))
+    category = None if problem.category is None else torch.from_numpy(problem.category)
+    item = None if problem.item is None else torch.from_numpy(problem.item)
+    tensors = _Tensors(problem, torch.float32)
+
+    begin = start or _start(problem)
+    weights = begin.weights * scale
+    weights[problem.penalty == 0] += (begin.weights * mean).sum()
+
+    def leaf(values: NDArray[np.float64]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float32, requires_grad=True)
+
+    leaves = [leaf(v) for v in (weights, begin.category_bias, begin.item_bias, begin.first, begin.second)]
+    w, c, i, first, second = leaves
+    optimiser = torch.optim.LBFGS(
+        leaves,
+        max_iter=max_iterations,
+        history_size=10,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-8,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        z = x @ w
+        if category is not None:
+            z = z + c[category]
+        if item is not None:
+            z = z + i[item]
+        prior = (penalty * w * w).sum() + strength * (
+            _CATEGORY_PENALTY * (c * c).sum() + _ITEM_PENALTY * (i * i).sum()
+        )
+        prior = prior + 1e-3 * (w * w).sum() + _examination_prior(problem.family, first, second)
+        loss = (0.5 * prior - _log_likelihood(tensors, z, first, second).sum()) / n
+        loss.backward()  # type: ignore[no-untyped-call]
+        for tensor in leaves:
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    values = [tensor.detach().numpy().astype(np.float64) for tensor in leaves]
+    raw = values[0] / scale
+    raw[problem.penalty == 0] -= (raw * mean).sum()
+    return Parameters(
+        weights=raw,
+        category_bias=values[1],
+        item_bias=values[2],
+        first=values[3] - (values[3].max() if problem.family == "pbm" else 0.0),
+        second=values[4],
+    )
+
+
+def _examination_prior(family: str, first: Any, second: Any) -> Any:
+    """Neighbouring positions are alike; chances of going on are not near 0 or 1 without evidence."""
+    prior = _SMOOTHNESS * ((first[1:] - first[:-1]) ** 2).sum()
+    if family == "cascade":
+        prior = prior + _SMOOTHNESS * ((second[1:] - second[:-1]) ** 2).sum()
+        prior = prior + 0.25 * (first**2).sum() + 0.25 * ((second - 2.0) ** 2).sum()
+    return prior
+
+
+def _start(problem: Problem) -> Parameters:
+    rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
+    weights = np.zeros(problem.rows.shape[1])
+    weights[problem.penalty == 0] = np.log(rate / (1.0 - rate))
+    k = problem.shape[1]
+    sizes = {"plain": (0, 0), "pbm": (k, 0), "cascade": (k - 1, k - 1)}[problem.family]
+    return Parameters(
+        weights=weights,
+        category_bias=np.zeros(problem.n_categories),
+        item_bias=np.zeros(problem.n_items),
+        first=np.zeros(sizes[0]),
+        second=np.full(sizes[1], 2.0),
+    )

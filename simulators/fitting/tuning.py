@@ -1,0 +1,56 @@
+"""How strong a prior the data can do without: chosen on the latest training sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.fitting.config import FitConfig
+from simulators.fitting.likelihood import Parameters, Problem, conditional_log_likelihood, maximise
+
+__all__ = ["fit_tuned"]
+
+
+def fit_tuned(
+    early: Problem,
+    late: Problem,
+    late_group: NDArray[np.int64],
+    whole: Problem,
+    config: FitConfig,
+    tick: Callable[[str], None],
+) -> tuple[Parameters, float]:
+    """Fit to `whole` with the strength that serves `late` best after a fit to `early`.
+
+    Args:
+        early: The earlier training sessions.
+        late: The later ones.
+        late_group: (n,) session of each row of `late`: differences are averaged by session.
+        whole: Both.
+        config: Strengths and iterations.
+        tick: Told of each fit done.
+
+    Returns:
+        The parameters and the strength. A weaker prior must beat the stronger by one standard error.
+    """
+    strengths = sorted(config.strengths, reverse=True)
+    best, best_strength, best_score = None, strengths[0], None
+    fitted: Parameters | None = None
+    useful = len(late.outcome) > 0 and 0 < early.outcome.sum() < len(early.outcome)
+    _, group = np.unique(late_group, return_inverse=True)
+    for strength in strengths if useful else strengths[:1]:
+        fitted = maximise(early, strength=strength, max_iterations=config.max_iterations, start=fitted)
+        tick(f"prior {strength:g}")
+        if not useful:
+            continue
+        score = np.bincount(group, conditional_log_likelihood(late, fitted))
+        if best_score is not None:
+            gain = score - best_score
+            error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+            if not gain.mean() > error:
+                continue
+        best, best_strength, best_score = fitted, strength, score
+    result = maximise(whole, strength=best_strength, max_iterations=config.max_iterations, start=best)
+    tick("final")
+    return result, best_strength
