@@ -71,12 +71,12 @@ def shop_candidates(
         n_candidates: `N`.
         required: (Q, I) products that must be among the candidates (judged ones), as far as `N` allows.
     """
-    Q, I = scores.shape
-    n = min(n_candidates, I)
+    Q, n_items = scores.shape
+    n = min(n_candidates, n_items)
     # Popular products fill up what neither source finds.
     by_text = _rank(lexical + 1e-3 * scores)
     by_clicks = _rank(past_clicks + 1e-3 * scores)
-    place = np.minimum(by_text, by_clicks).astype(np.float64) + 1e-3 * _rank(scores) / I
+    place = np.minimum(by_text, by_clicks).astype(np.float64) + 1e-3 * _rank(scores) / n_items
     if required is not None:
         place = np.where(required, -1.0 + 1e-6 * by_text, place)
     chosen = np.argsort(place, axis=1, kind="stable")[:, :n]

@@ -23,9 +23,47 @@ from store.vocabulary import (
 __all__ = ["Products", "generate_products"]
 
 _SERIES = (
-    "Alba Arvo Bela Brisa Calla Dara Elin Enzo Faro Finn Gala Hedda Ilmo Ines Juno Kaia Kelo Lana Lido Luma "
-    "Mara Milo Nika Nova Olin Oro Pila Quin Rana Rilo Saga Sora Tami Taro Ulla Vela Vigo Willa Yara Zeno"
-).split()
+    "Alba",
+    "Arvo",
+    "Bela",
+    "Brisa",
+    "Calla",
+    "Dara",
+    "Elin",
+    "Enzo",
+    "Faro",
+    "Finn",
+    "Gala",
+    "Hedda",
+    "Ilmo",
+    "Ines",
+    "Juno",
+    "Kaia",
+    "Kelo",
+    "Lana",
+    "Lido",
+    "Luma",
+    "Mara",
+    "Milo",
+    "Nika",
+    "Nova",
+    "Olin",
+    "Oro",
+    "Pila",
+    "Quin",
+    "Rana",
+    "Rilo",
+    "Saga",
+    "Sora",
+    "Tami",
+    "Taro",
+    "Ulla",
+    "Vela",
+    "Vigo",
+    "Willa",
+    "Yara",
+    "Zeno",
+)
 _PROMOTIONS = ("Hot Deal", "As Seen on TV", "Limited Edition", "Bestseller", "Must-Have")
 _TITLES = (
     "{brand} {series} {attribute} {material} {type}, {size}, {color}",

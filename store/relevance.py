@@ -24,15 +24,15 @@ def true_relevance(
 
     The empty query's row is what the shop at large likes: departments differ in popularity, products in demand.
     """
-    I = products.kind.shape[0]
+    n_items = products.kind.shape[0]
     category = np.array([spec.category for spec in products.kinds])
     family = np.array([COLORS[color][0] for color in products.colors])
-    relevance = np.zeros((len(wants), I), np.float32)
+    relevance = np.zeros((len(wants), n_items), np.float32)
     for q, want in enumerate(wants):
         if want.query_kind == "home":
             relevance[q] = _home(products, rng)
             continue
-        grade = np.ones(I)
+        grade = np.ones(n_items)
         if want.kinds:
             wanted = np.isin(products.kind, want.kinds)
             sibling = np.isin(category, category[list(want.kinds)])[products.kind]
@@ -45,7 +45,7 @@ def true_relevance(
         met = _met(products, want, family)
         if not want.kinds:
             grade *= met
-        elif met is not None:
+        else:
             grade *= _UNMET + (1.0 - _UNMET) * met
         relevance[q] = grade
     return relevance

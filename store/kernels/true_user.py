@@ -175,10 +175,8 @@ def _item_logits(law: Any, shop: Any, h: Any, q: Any, i: Any) -> Any:
     """Logits of a click given a look and of a purchase given a click, on a neutral page; and the taste match."""
     r = np.float64(shop.relevance[q, i])
     taste = _taste(h, shop.item_style, i)
-    if shop.item_brand[i] == h[Hidden.BRAND_A] or shop.item_brand[i] == h[Hidden.BRAND_B]:
-        brand = 1.0
-    else:
-        brand = 0.0
+    fond = shop.item_brand[i] == h[Hidden.BRAND_A] or shop.item_brand[i] == h[Hidden.BRAND_B]
+    brand = 1.0 if fond else 0.0
     # Price hurts faster than it pleases; far below the reference it raises suspicion.
     x = shop.item_price[i] - h[Hidden.REFERENCE]
     if x > 0.0:

@@ -24,18 +24,20 @@ COLORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Rose": ("pastel", ("pink", "rose")),
 }
 
+_WORLDS = {
+    "natural": (
+        "Oak, Walnut, Pine, Teak, Acacia, Larch, Beech, Maple, Bamboo, Rattan, Jute, Cork, Sisal, Rope"
+    ),
+    "soft": "Linen, Cotton, Wool, Merino, Cashmere, Fleece, Flannel, Down, Velvet, Corduroy, Plush",
+    "refined": "Leather, Suede, Silk, Marble, Brass, Gold, Silver, Pearl, Crystal, Porcelain, Copper",
+    "craft": "Ceramic, Stoneware, Terracotta, Concrete, Glass, Canvas, Denim",
+}
+
 MATERIAL_STYLE: dict[str, str] = {
-    # materials fall into a few worlds; whatever is not named here is "technical"
-    **dict.fromkeys(
-        "Oak Walnut Pine Teak Acacia Larch Beech Maple Bamboo Rattan Jute Cork Sisal Rope".split(), "natural"
-    ),
-    **dict.fromkeys(
-        "Linen Cotton Wool Merino Cashmere Fleece Flannel Down Velvet Corduroy Plush".split(), "soft"
-    ),
-    **dict.fromkeys(
-        "Leather Suede Silk Marble Brass Gold Silver Pearl Crystal Porcelain Copper".split(), "refined"
-    ),
-    **dict.fromkeys("Ceramic Stoneware Terracotta Concrete Glass Canvas Denim".split(), "craft"),
+    # the last word of a material decides; whatever is not named here is "technical"
+    material: world
+    for world, materials in _WORLDS.items()
+    for material in materials.split(", ")
 }
 
 SIZES: dict[str, tuple[str, ...]] = {

@@ -1,5 +1,7 @@
 """What the shop sells: product types in categories in departments, and what goes with what."""
 
+# ruff: noqa: E501  (the table reads better in whole rows)
+
 from __future__ import annotations
 
 from dataclasses import dataclass
