@@ -1,0 +1,97 @@
+"""Third stage: simulated users fitted to the log, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from behavior.errors import InputError
+from behavior.files import atomic_path
+from pipeline.config import TrainConfig
+from pipeline.data import ShopData
+
+if TYPE_CHECKING:
+    from encoders.features import FeatureTables
+    from simulators.base import UserSimulator
+    from simulators.fidelity import Fidelity
+
+__all__ = ["Users", "fit_users"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Users:
+    """The simulated users, by name, with what the held-out sessions say of them."""
+
+    name: str  # the one that policies are trained in
+    simulator: UserSimulator
+    fidelity: dict[str, Fidelity]  # by simulator
+    refused: dict[str, str]  # simulators that this log cannot carry, and why
+
+
+def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, folder: Path) -> Users:
+    """Fit every simulator that was asked for; what an earlier start of this run has fitted is read back.
+
+    Raises:
+        InputError: The simulator chosen for training cannot be fitted to this log, or is no simulator.
+    """
+    chosen = config.user.simulator
+    fidelity: dict[str, Fidelity] = {}
+    refused: dict[str, str] = {}
+    simulator: UserSimulator | None = None
+    for name in dict.fromkeys((chosen, *config.user.compare)):
+        try:
+            found = _fit(name, config, shop, features, folder)
+            fidelity[name] = _judge(name, found, config, shop, features, folder)
+        except InputError as error:
+            if name == chosen:
+                raise
+            refused[name] = error.what
+            continue
+        if name == chosen:
+            simulator = found
+    assert simulator is not None
+    return Users(name=chosen, simulator=simulator, fidelity=fidelity, refused=refused)
+
+
+def _fit(
+    name: str, config: TrainConfig, shop: ShopData, features: FeatureTables, folder: Path
+) -> UserSimulator:
+    from simulators import SimulatorInputs, load_simulator, make_simulator, save_simulator
+    from simulators.fitted import FittedSimulator
+
+    home = folder / "simulators" / _safe(name)
+    if home.is_dir():
+        return load_simulator(home)
+    inputs = SimulatorInputs(
+        features=features,
+        train=shop.train,
+        valid=shop.valid,
+        slate_size=config.task.slate_size,
+        seed=config.run.seed,
+    )
+    simulator = make_simulator(name, inputs, progress=not config.run.quiet)
+    if isinstance(simulator, FittedSimulator):
+        save_simulator(simulator, home)
+    return simulator
+
+
+def _judge(
+    name: str,
+    simulator: UserSimulator,
+    config: TrainConfig,
+    shop: ShopData,
+    features: FeatureTables,
+    folder: Path,
+) -> Fidelity:
+    from simulators.fidelity import fidelity_of
+
+    result = fidelity_of(simulator, shop.test, features, seed=config.run.seed)
+    with atomic_path(folder / "simulators" / f"{_safe(name)}.fidelity.json") as temporary:
+        temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _safe(name: str) -> str:
+    return name.replace(":", "-").replace("/", "-")
