@@ -26,7 +26,8 @@ def check_fit_input(
     for part, steps in (("train", train), ("held-out", valid)):
         if len(steps.queries) != features.n_queries:
             raise InputError(
-                f"the {part} part of the log knows {len(steps.queries)} queries, the feature tables {features.n_queries}",
+                f"the {part} part of the log knows {len(steps.queries)} queries, "
+                f"the feature tables {features.n_queries}",
                 where="queries",
                 mend="build the feature tables from the same log",
             )

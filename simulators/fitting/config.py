@@ -11,9 +11,9 @@ __all__ = ["FitConfig"]
 class FitConfig:
     """How simulators are fitted to a log; the defaults suit logs from forty clicks to a million."""
 
-    strengths: tuple[float, ...] = (100.0, 10.0, 1.0)
+    strengths: tuple[float, ...] = (3000.0, 300.0, 30.0, 3.0)
     """Strengths of the prior to try, strongest first. A weaker one is taken only if it foretells the last part of
-    the training sessions better by more than one standard error."""
+    the training sessions better by more than one standard error; the search ends where it does not."""
     tuning_share: float = 0.15
     """Share of the training sessions, the latest, on which the strength is chosen."""
     max_iterations: int = 60

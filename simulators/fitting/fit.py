@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -77,8 +78,9 @@ def fit_simulator(
         examination, attractiveness, clicks = fitter.clicks(name, valid)
         conversion, purchases = fitter.purchases()
         dynamics: Dynamics
+        later: tuple[PartScore, ...] = ()
         if train.single_impressions:
-            dynamics, later = OnePage(), ()
+            dynamics = OnePage()
             notes.append("single impressions: every simulated session is one page long")
         else:
             dynamics, later = fitter.dynamics(valid, notes)
@@ -131,7 +133,7 @@ class _Fitter:
         seen: Replay,
         held: Replay,
         config: FitConfig,
-        tick: object,
+        tick: Callable[[str], None],
     ) -> None:
         self.train, self.features, self.seen, self.held, self.config = train, features, seen, held, config
         self.tick = tick
@@ -158,7 +160,7 @@ class _Fitter:
             session[n_early:],
             problem,
             self.config,
-            self.tick,  # type: ignore[arg-type]
+            self.tick,
         )
         self.strengths[part] = strength
         return p

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Parameters", "Problem", "conditional_log_likelihood", "logits_of", "maximise"]
 
-_CATEGORY_PENALTY = 0.3
-_ITEM_PENALTY = 1.0
+_CONSTANT_PENALTY = 1e-3  # keeps the constant finite where all outcomes are alike
+_CATEGORY_PENALTY = 0.1
+_ITEM_PENALTY = 0.3
 _SMOOTHNESS = 1.0
 _EDGE = 1e-6
 
@@ -144,7 +145,8 @@ def maximise(
     scale = np.maximum(rows.std(axis=0, dtype=np.float64), 0.02)
     mean[problem.penalty == 0], scale[problem.penalty == 0] = 0.0, 1.0
     x = torch.from_numpy(((rows - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32))
-    penalty = torch.from_numpy(problem.penalty * np.float32(strength))
+    penalty = torch.from_numpy(problem.penalty * np.float32(strength)) + _CONSTANT_PENALTY
+    tightness = (strength * _CATEGORY_PENALTY / n, strength * _ITEM_PENALTY / n)
     category = None if problem.category is None else torch.from_numpy(problem.category)
     item = None if problem.item is None else torch.from_numpy(problem.item)
     tensors = _Tensors(problem, torch.float32)
@@ -163,27 +165,37 @@ def maximise(
         max_iter=max_iterations,
         history_size=10,
         tolerance_grad=1e-6,
-        tolerance_change=1e-8,
+        tolerance_change=1e-7,
         line_search_fn="strong_wolfe",
     )
 
     def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        z = x @ w
+        with torch.no_grad():
+            z = x @ w
+            if category is not None:
+                z += c[category]
+            if item is not None:
+                z += i[item]
+        # Autograd goes through the likelihood only: the step from logits to parameters is written out, because
+        # autograd's gather would cost more than all the rest.
+        z.requires_grad_()
+        for tensor in (first, second):
+            tensor.grad = torch.zeros_like(tensor)
+        loss = 0.5 * _examination_prior(problem.family, first, second)
+        loss = (loss - _log_likelihood(tensors, z, first, second).sum()) / n
+        torch.autograd.backward(loss)
+        slope = z.grad
+        assert slope is not None
+        w.grad = slope @ x + penalty * w.detach() / n
+        c.grad, i.grad = torch.zeros_like(c), torch.zeros_like(i)
         if category is not None:
-            z = z + c[category]
+            c.grad = torch.bincount(category, slope, minlength=len(c)) + tightness[0] * c.detach()
         if item is not None:
-            z = z + i[item]
-        prior = (penalty * w * w).sum() + strength * (
-            _CATEGORY_PENALTY * (c * c).sum() + _ITEM_PENALTY * (i * i).sum()
-        )
-        prior = prior + 1e-3 * (w * w).sum() + _examination_prior(problem.family, first, second)
-        loss = (0.5 * prior - _log_likelihood(tensors, z, first, second).sum()) / n
-        loss.backward()  # type: ignore[no-untyped-call]
-        for tensor in leaves:
-            if tensor.grad is None:
-                tensor.grad = torch.zeros_like(tensor)
-        return loss
+            i.grad = torch.bincount(item, slope, minlength=len(i)) + tightness[1] * i.detach()
+        with torch.no_grad():
+            prior = (penalty * w * w).sum() / n + tightness[0] * (c * c).sum() + tightness[1] * (i * i).sum()
+            total: torch.Tensor = loss.detach() + 0.5 * prior
+            return total
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     values = [tensor.detach().numpy().astype(np.float64) for tensor in leaves]

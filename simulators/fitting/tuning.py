@@ -49,7 +49,7 @@ def fit_tuned(
             gain = score - best_score
             error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
             if not gain.mean() > error:
-                continue
+                break
         best, best_strength, best_score = fitted, strength, score
     result = maximise(whole, strength=best_strength, max_iterations=config.max_iterations, start=best)
     tick("final")
