@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from envs.observation import Observation
     from envs.recorder import SessionRecorder
     from envs.render import slate_picture, slate_text
-    from envs.replay import logged_actions, observe_log
+    from envs.replay import observe_log
     from envs.results import EpisodeStats, RewardParts, StepResult
     from envs.sb3 import SlateVecEnv
     from envs.single import SlateEnv
@@ -37,7 +37,6 @@ __all__ = [
     "StepResult",
     "TaskConfig",
     "World",
-    "logged_actions",
     "observe_log",
     "slate_picture",
     "slate_text",
@@ -60,7 +59,6 @@ _HOME = {
     "StepResult": "envs.results",
     "TaskConfig": "envs.world",
     "World": "envs.world",
-    "logged_actions": "envs.replay",
     "observe_log": "envs.replay",
     "slate_picture": "envs.render",
     "slate_text": "envs.render",

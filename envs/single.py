@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -72,9 +72,12 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
     * v0: first version.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 1}
-    observation_space: spaces.Dict
-    action_space: spaces.MultiDiscrete  # type: ignore[assignment]
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": ["ansi", "rgb_array", "human"],
+        "render_fps": 1,
+    }
+    observation_space: spaces.Space[dict[str, NDArray[Any]]]
+    action_space: spaces.Space[NDArray[np.int64]]
 
     def __init__(
         self,

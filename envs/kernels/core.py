@@ -172,7 +172,7 @@ def observe(
             out_last_purchase[r, k] = last_purchase[b, k]
         for h in range(clicked.shape[1]):
             out_clicked[r, h] = clicked[b, h]
-        out_progress[r, 0] = pages[b] / horizon
+        out_progress[r, 0] = min(pages[b], horizon) / horizon
         out_progress[r, 1] = max(horizon - pages[b], 0) / horizon
         out_progress[r, 2] = math.log1p(totals[b, 0])
         out_progress[r, 3] = math.log1p(totals[b, 1])
