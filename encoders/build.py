@@ -69,7 +69,7 @@ def build_features(
     item, query = reduce_vectors(item, query, width)
     pairs = count_pairs(train, examination_by_position(train))
     impressions, exposure, clicks = (
-        np.bincount(pairs.item, weights=weights, minlength=catalog.n_items)
+        np.bincount(pairs.item, weights=weights, minlength=catalog.n_items).astype(np.float64)
         for weights in (pairs.impressions, pairs.exposure, pairs.clicks)
     )
     popularity = smoothed_rate(clicks, exposure)

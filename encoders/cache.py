@@ -117,7 +117,7 @@ def encode_cached(
         vectors = encoder.encode(distinct, progress=progress)
     else:
         vectors, found = cache.get(encoder.fingerprint, distinct, encoder.width)
-        missing = [row for row in np.flatnonzero(~found).tolist()]
+        missing: list[int] = np.flatnonzero(~found).tolist()
         # Sorted by length before cutting into chunks, so that an encoder's batches need little padding.
         missing.sort(key=lambda row: (len(distinct[row]), distinct[row]))
         for start in range(0, len(missing), _CHUNK):

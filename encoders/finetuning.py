@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
+from behavior.files import atomic_path
 from behavior.steps import LoggedSteps
 from encoders.cache import EmbeddingCache, encode_cached
+from encoders.features import RelevanceTables
 from encoders.heads import HeadConfig, calibrate, fit_empty_query, fit_projection, zero_shot_heads
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position
 from encoders.relevance import Heads, RelevanceModel, project, tables_from_vectors
@@ -185,8 +187,6 @@ def finetune_cached(
     try:
         model.save(folder / "model")
         # The report is written last: its presence says that the model is whole.
-        from behavior.files import atomic_path
-
         with atomic_path(folder / "report.json") as temporary:
             temporary.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
     except (InputError, OSError) as error:
@@ -228,7 +228,7 @@ def _encode(
     return item, query
 
 
-def _tables(item: NDArray[np.float32], query: NDArray[np.float32], heads: Heads):  # type: ignore[no-untyped-def]
+def _tables(item: NDArray[np.float32], query: NDArray[np.float32], heads: Heads) -> RelevanceTables:
     return tables_from_vectors(project(item, heads.projection), project(query, heads.projection), heads)
 
 

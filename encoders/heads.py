@@ -58,7 +58,7 @@ def calibrate(
     kept at 2 or more, which never changes the order, only how sure the model is.
     """
     q, i = project(query, heads.projection), project(item, heads.projection)
-    keep = q[pairs.query].any(axis=1)
+    keep = np.flatnonzero(q[pairs.query].any(axis=1))
     pairs = pairs.take(keep)
     if pairs.n_pairs == 0:
         return heads

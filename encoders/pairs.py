@@ -120,4 +120,5 @@ def _pair_numbers(
     item = steps.item[row, position].astype(np.int64)
     code = steps.query[row].astype(np.int64) * (np.int64(item.max(initial=0)) + 1) + item
     _, number = np.unique(code, return_inverse=True)
-    return number.reshape(-1).astype(np.int64)
+    dense: NDArray[np.int64] = number.reshape(-1).astype(np.int64)
+    return dense

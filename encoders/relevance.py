@@ -62,7 +62,8 @@ class Heads:
 def project(vectors: NDArray[np.float32], projection: NDArray[np.float32]) -> NDArray[np.float32]:
     """`vectors @ projection`, unit length; zero vectors stay zero."""
     moved = vectors @ projection
-    return (moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    unit: NDArray[np.float32] = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 class RelevanceModel:
