@@ -148,10 +148,12 @@ def generate_products(n_products: int, rng: np.random.Generator) -> Products:
     price_relative = np.log(price / median[kind]).astype(np.float32)
     demand = 0.55 * quality + 0.6 * hype - 0.5 * price_relative + rng.normal(0.0, 0.8, n_products)
     demand = ((demand - demand.mean()) / demand.std()).astype(np.float32)
-    rating_count = np.maximum(1, rng.poisson(np.exp(3.0 + 0.9 * demand)))
+    rating_count = np.maximum(1, rng.poisson(np.exp(3.4 + 0.9 * demand)))
     # Public: the average of few votes is a noisy view of quality, and hype sweetens it.
-    rating = 3.9 + 0.38 * quality + 0.1 * hype + rng.normal(0.0, 1.0, n_products) / np.sqrt(rating_count)
+    rating = 3.9 + 0.38 * quality + 0.1 * hype + rng.normal(0.0, 0.7, n_products) / np.sqrt(rating_count)
     rating = np.round(np.clip(rating, 1.0, 5.0), 1)
+    # What disappoints is sent back: the public, noisy trace of hype.
+    returned = 0.08 + 0.055 * hype - 0.02 * quality + rng.normal(0.0, 0.025, n_products)
     titles, texts = _texts(kinds, kind, brand, color, material, attribute, size, hype, rng)
     frame = pd.DataFrame(
         {
@@ -162,6 +164,7 @@ def generate_products(n_products: int, rng: np.random.Generator) -> Products:
             "price": price,
             "rating": rating,
             "rating_count": rating_count.astype(np.int64),
+            "return_rate": np.round(np.clip(returned, 0.0, 1.0), 3),
             "brand": [BRANDS[b].name for b in brand],
             "color": [colors[c] for c in color],
             "material": material,
