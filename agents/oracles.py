@@ -1,0 +1,242 @@
+"""Oracles: policies that see the simulated user's hidden state. Strong references, never bounds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from agents.base import Draw, Policy
+from agents.planning import GreedyFamily, Tuning, stream_seed, tune
+from behavior.errors import InputError
+from envs.observation import Observation
+from envs.world import TaskConfig, World
+from simulators.base import InspectableSimulator, SessionState
+
+__all__ = ["MyopicOracle", "PlanningConfig", "PlanningOracle"]
+
+
+class MyopicOracle(Policy):
+    """Ranks by the expected score of each item alone: click x (1 + purchase_weight x purchase).
+
+    Args:
+        simulator: Whom it sees through.
+        purchase_weight: Worth of a purchase in clicks.
+    """
+
+    name = "myopic"
+    privileged: ClassVar[bool] = True
+
+    def __init__(self, simulator: InspectableSimulator, purchase_weight: float) -> None:
+        self.simulator, self.purchase_weight = _checked(simulator), float(purchase_weight)
+
+    def rank(
+        self, observation: Observation, draw: Draw, *, slate_size: int, state: SessionState | None = None
+    ) -> NDArray[np.int64]:
+        """Slates (B, K), best expected score first; ties in source order."""
+        from agents.plackett_luce import top_k
+
+        if state is None:
+            raise ValueError("an oracle ranks by the users' hidden state: pass state=core.state")
+        appeal = self.simulator.appeal(state, observation.candidates)
+        value = appeal.click.astype(np.float64) * (1.0 + self.purchase_weight * appeal.purchase)
+        return top_k(np.where(observation.candidates >= 0, value, -np.inf), slate_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanningConfig:
+    """How much a planning oracle thinks."""
+
+    rollouts: int = 4
+    """Rollouts of every proposed page in the first heat."""
+    finalists: int = 4
+    """Proposals that go on to the second heat."""
+    final_rollouts: int = 12
+    """Further rollouts of each finalist."""
+    horizon: int | None = None
+    """Pages looked ahead; None: to the end of the session."""
+    enumerate_up_to: int = 130
+    """Where there are no more ordered pages than this, every one is a proposal."""
+    caution: float = 1.0
+    """A page replaces the tuned policy's own only if it is better by so many standard errors."""
+    tuning: Tuning = field(default_factory=Tuning)
+    """Practice before serving."""
+    seed: int = 0
+    """Of the planner's own random streams; no seed here lets it see the environment's chance."""
+    max_rows: int = 16_384
+    """Sessions simulated side by side."""
+    progress: bool = True
+    """Show bars on a terminal."""
+
+
+class PlanningOracle(Policy):
+    """Looks ahead: proposes pages, plays each out in copies of the true simulator, and shows the best.
+
+    Before it serves it tunes a family of greedy policies in the simulator (`agents.planning.tune`). At each page it
+    proposes the pages of the tuned policy, of the myopic one, of variants on both sides of the tuned weights, and
+    pages that leave the best for later; plays each out with the tuned policy as its continuation and common random
+    numbers; and gives the most promising further rollouts. Rollouts draw from streams of the planner's own. Policy
+    rollout: Bertsekas, Tsitsiklis and Wu, "Rollout algorithms for combinatorial optimization", 1997.
+
+    Args:
+        simulator: Whom it sees through; traits must live in `SessionState`, not be drawn anew from the seed.
+        family: The greedy policies of the task.
+        config: How much it thinks.
+    """
+
+    name = "planning"
+    privileged: ClassVar[bool] = True
+
+    def __init__(self, family: GreedyFamily, config: PlanningConfig | None = None) -> None:
+        self.family, self.config = family, config or PlanningConfig()
+        _checked(family.simulator)
+        self._proposals: NDArray[np.float64] | None = None
+
+    @classmethod
+    def for_world(
+        cls, world: World, task: TaskConfig | None = None, config: PlanningConfig | None = None
+    ) -> PlanningOracle:
+        """The oracle of a task in a world.
+
+        Raises:
+            InputError: The world's simulator cannot be looked into.
+        """
+        task = task or TaskConfig()
+        family = GreedyFamily(
+            _checked(world.simulator),
+            world.candidates,
+            world.features,
+            slate_size=task.slate_size,
+            n_candidates=task.n_candidates,
+            max_steps=task.max_steps,
+            purchase_weight=task.purchase_weight,
+        )
+        return cls(family, config)
+
+    def prepare(self) -> NDArray[np.float64]:
+        """Practise, if that is still to be done; gives the weights (V, 2P) of the proposals, the tuned first."""
+        if self._proposals is None:
+            best, _ = tune(
+                self.family, self.config.tuning, seed=self.config.seed, progress=self.config.progress
+            )
+            self._proposals = np.stack([best, *self._variants(best)])
+        return self._proposals
+
+    def rank(
+        self, observation: Observation, draw: Draw, *, slate_size: int, state: SessionState | None = None
+    ) -> NDArray[np.int64]:
+        """Slates (B, K); the same for the same state, in any batch and whatever `draw` says."""
+        if state is None:
+            raise ValueError("an oracle ranks by the users' hidden state: pass state=core.state")
+        if slate_size != self.family.slate_size:
+            raise ValueError(f"this oracle plans pages of {self.family.slate_size}, asked for {slate_size}")
+        self.prepare()
+        B = state.user.shape[0]
+        out = np.empty((B, slate_size), np.int64)
+        chunk = max(1, self.config.max_rows // 24)
+        starts = range(0, B, chunk)
+        bar = None if self.config.progress and len(starts) > 4 else True
+        for start in tqdm(starts, desc="oracle plans", leave=False, disable=bar):
+            rows = np.arange(start, min(B, start + chunk))
+            out[rows] = self._plan(observation.take(rows), state.take(rows))
+        return out
+
+    def _plan(self, observation: Observation, state: SessionState) -> NDArray[np.int64]:
+        config, family, B = self.config, self.family, state.user.shape[0]
+        proposed = self._propose(
+            observation, state
+        )  # (B, V, K) candidate positions, the tuned policy's first
+        V = proposed.shape[1]
+        items = np.take_along_axis(observation.candidates[:, None, :], proposed, axis=2)  # (B, V, K)
+        everyone = np.arange(B)
+        total, square, total0 = np.zeros((B, V)), np.zeros((B, V)), np.zeros(B)
+        del total0
+
+        def heat(chosen: NDArray[np.int64], first: int, n: int) -> None:
+            """Add `n` rollouts of the proposals `chosen` (B, C), whose first column is 0, to the totals."""
+            C = chosen.shape[1]
+            pages = items[everyone[:, None], chosen].reshape(B * C, -1)
+            theta = np.repeat(self.prepare()[:1], B * C, axis=0)
+            for r in range(first, first + n):
+                # One key for all proposals and users of a rollout: common random numbers.
+                score = family.play(
+                    state.take(np.repeat(everyone, C)),
+                    theta,
+                    seed=stream_seed(config.seed, 9, r),
+                    first=pages,
+                    horizon=config.horizon,
+                ).reshape(B, C)
+                gain = score - score[:, :1]  # over the tuned policy's own page
+                np.add.at(total, (everyone[:, None], chosen), gain)
+                np.add.at(square, (everyone[:, None], chosen), gain**2)
+
+        heat(np.broadcast_to(np.arange(V), (B, V)), 0, config.rollouts)
+        if V <= config.finalists or not config.final_rollouts:
+            finalists, n = np.broadcast_to(np.arange(V), (B, V)), config.rollouts
+        else:
+            order = 1 + np.argsort(-total[:, 1:], axis=1, kind="stable")[:, : config.finalists]
+            finalists = np.concatenate([np.zeros((B, 1), np.int64), order], axis=1)
+            heat(finalists, config.rollouts, config.final_rollouts)
+            n = config.rollouts + config.final_rollouts
+        mean = np.take_along_axis(total, finalists, axis=1) / n
+        variance = np.maximum(np.take_along_axis(square, finalists, axis=1) / n - mean**2, 0.0)
+        value = mean - config.caution * np.sqrt(variance / max(n - 1, 1))  # 0 for the tuned policy's own page
+        winner = finalists[everyone, value.argmax(axis=1)]
+        chosen: NDArray[np.int64] = proposed[everyone, winner]
+        return chosen
+
+    def _propose(self, observation: Observation, state: SessionState) -> NDArray[np.int64]:
+        """Proposed pages (B, V, K) as candidate positions, the tuned policy's own first."""
+        family, thetas = self.family, self.prepare()
+        B, N = observation.candidates.shape
+        K = family.slate_size
+        appeal = family.simulator.appeal(state, observation.candidates)
+        pages = []
+        plan = [(v, 0) for v in range(len(thetas))] + [(0, max(1, K // 2)), (0, K)]
+        for v, skip in plan:
+            theta = np.repeat(thetas[v : v + 1], B, axis=0)
+            pages.append(
+                family.greedy(
+                    state,
+                    theta,
+                    observation.candidates,
+                    observation.scores,
+                    appeal.click,
+                    appeal.purchase,
+                    np.full(B, skip, np.int64),
+                )
+            )
+        if math.perm(N, K) <= self.config.enumerate_up_to and (observation.candidates >= 0).all():
+            pages[1:] = [np.tile(p, (B, 1)) for p in itertools.permutations(range(N), K)]
+        return np.stack(pages, axis=1)
+
+    def _variants(self, best: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """The myopic policy, and policies on both sides of the tuned one along what trades now against later."""
+        P = self.family.width // 2
+        variants = [self.family.myopic()]
+        for index, width in ((1, 0.5), (2, 0.5), (3, 0.15)):
+            for sign in (-1.0, 1.0):
+                theta = best.copy()
+                theta[index] += sign * width
+                variants.append(theta)
+        if P > 5:  # the aftermath of clicks, the last column: ignored, or feared twice as much
+            for factor in (0.0, 2.0):
+                theta = best.copy()
+                theta[[P - 1, 2 * P - 1]] *= factor
+                variants.append(theta)
+        return variants
+
+
+def _checked(simulator: object) -> InspectableSimulator:
+    if not isinstance(simulator, InspectableSimulator):
+        raise InputError(
+            f"{type(simulator).__name__} cannot be looked into",
+            where="oracle",
+            mend="give the simulator the methods appeal() and examination_weights(), or leave oracles out",
+        )
+    return simulator

@@ -1,0 +1,264 @@
+"""A family of greedy policies over what a simulator reveals, rolled out and tuned in that simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from agents.kernels.greedy import FIXED, greedy_slates
+from encoders.features import CandidateTable, FeatureTables
+from simulators.base import InspectableSimulator, SessionState
+
+__all__ = ["GreedyFamily", "Tuning", "stream_seed", "tune"]
+
+FIRST_PLANNER_USER = 2**40
+"""Users that planners practise on; environments and logs count theirs from far below."""
+
+
+def stream_seed(seed: int, *path: int) -> int:
+    """A 64-bit key for a planner's own random streams, unrelated to `seed` itself (hashed by SeedSequence)."""
+    return int(np.random.SeedSequence([0x506C616E, seed, *path]).generate_state(1, np.uint64)[0])
+
+
+class GreedyFamily:
+    """Greedy policies that differ in their weights `theta`, in one task of one simulator.
+
+    A candidate with click probability c and purchase probability p (given a click) is worth
+
+        c^a (1 + w p + b0 + b1 (logit p + 2) + sum_f g_f x_f) + d relevance
+
+    and candidates of a category that is on the page already are worth exp(-m) times as much for each such item. All of
+    a, b0, b1, m, d, g are `constant + slope * (share of pages still to come)`: the worth of keeping a user fades
+    towards the end. The myopic policy is a = 1 and all else 0.
+
+    Args:
+        simulator: Whom the policies see through.
+        candidates: Candidates of every query.
+        features: Item tables; the numeric columns are x, cut at `max_features`.
+        slate_size: K.
+        n_candidates: N.
+        max_steps: T.
+        purchase_weight: w.
+        max_features: Numeric item columns that are used.
+    """
+
+    def __init__(
+        self,
+        simulator: InspectableSimulator,
+        candidates: CandidateTable,
+        features: FeatureTables,
+        *,
+        slate_size: int,
+        n_candidates: int,
+        max_steps: int,
+        purchase_weight: float,
+        max_features: int = 6,
+    ) -> None:
+        self.simulator = simulator
+        self.items = np.ascontiguousarray(candidates.items[:, :n_candidates], np.int32)  # (Q, N)
+        self.relevance = np.ascontiguousarray(candidates.scores[:, :n_candidates], np.float32)  # (Q, N)
+        numeric = np.nan_to_num(np.asarray(features.item_numeric[:, :max_features], np.float64))
+        self.columns = np.clip(numeric, -4.0, 4.0)  # (I, F)
+        self.category = np.ascontiguousarray(features.item_category, np.int32)
+        self.slate_size, self.max_steps = slate_size, max_steps
+        self.purchase_weight = float(purchase_weight)
+
+    @property
+    def width(self) -> int:
+        """Length of `theta`: a constant and a slope for each weight."""
+        return 2 * (FIXED + self.columns.shape[1])
+
+    def myopic(self) -> NDArray[np.float64]:
+        """The weights (2P,) of the policy that cares for this page alone."""
+        theta = np.zeros(self.width)
+        theta[0] = 1.0
+        return theta
+
+    def add_column(self, column: NDArray[np.float64]) -> None:
+        """Let the policies weigh one more item property (I,)."""
+        self.columns = np.ascontiguousarray(np.column_stack([self.columns, column]))
+
+    def slates(
+        self,
+        state: SessionState,
+        theta: NDArray[np.float64],
+        *,
+        items: NDArray[np.int32] | None = None,
+        relevance: NDArray[np.float32] | None = None,
+        skip: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        """Candidate positions (B, K) under `theta` (B, 2P), out of `items` (B, N) (by default the query's)."""
+        if items is None or relevance is None:
+            items, relevance = self.items[state.query], self.relevance[state.query]
+        appeal = self.simulator.appeal(state, items)
+        return self.greedy(state, theta, items, relevance, appeal.click, appeal.purchase, skip)
+
+    def greedy(
+        self,
+        state: SessionState,
+        theta: NDArray[np.float64],
+        items: NDArray[np.int32],
+        relevance: NDArray[np.float32],
+        click: NDArray[np.float32],
+        purchase: NDArray[np.float32],
+        skip: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        """As `slates`, where the appeal (B, N) is known already."""
+        B = items.shape[0]
+        out = np.empty((B, self.slate_size), np.int64)
+        time_left = (self.max_steps - 1 - state.step) / max(self.max_steps - 1, 1)
+        greedy_slates(
+            B,
+            np.ascontiguousarray(items),
+            np.ascontiguousarray(click),
+            np.ascontiguousarray(purchase),
+            np.ascontiguousarray(relevance),
+            self.columns,
+            self.category,
+            np.ascontiguousarray(theta),
+            np.maximum(time_left, 0.0).astype(np.float64),
+            self.purchase_weight,
+            np.zeros(B, np.int64) if skip is None else skip,
+            out,
+        )
+        return out
+
+    def play(
+        self,
+        state: SessionState,
+        theta: NDArray[np.float64],
+        *,
+        seed: int,
+        first: NDArray[np.int32] | None = None,
+        horizon: int | None = None,
+    ) -> NDArray[np.float64]:
+        """Scores (B,) from here to the end of the sessions.
+
+        Args:
+            state: Users before a page; used up (advanced in place).
+            theta: (B, 2P) the policy of each.
+            seed: Key of the chance in these sessions.
+            first: (B, K) catalogue rows of the next page; by default the policy's own.
+            horizon: Pages looked ahead; by default all that are left.
+        """
+        score = np.zeros(state.user.shape[0])
+        rows = np.flatnonzero(state.step < self.max_steps)
+        if rows.shape[0] < score.shape[0]:
+            state = state.take(rows)
+        page = 0
+        while rows.shape[0] and (horizon is None or page < horizon):
+            if page == 0 and first is not None:
+                shown = np.ascontiguousarray(first[rows])
+            else:
+                positions = self.slates(state, theta[rows])
+                shown = np.take_along_axis(self.items[state.query], positions, axis=1)
+            feedback = self.simulator.respond(state, shown, seed=seed)
+            clicks = feedback.click.sum(axis=1, dtype=np.int64)
+            score[rows] += clicks + self.purchase_weight * feedback.purchase.sum(axis=1, dtype=np.int64)
+            on = np.flatnonzero(~feedback.left & (state.step < self.max_steps))
+            if on.shape[0] < rows.shape[0]:  # users do not depend on each other: the gone can be dropped
+                rows, state = rows[on], state.take(on)
+            page += 1
+        return score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a planner practises before it serves."""
+
+    rounds: int = 20
+    """Rounds of the cross-entropy search; 0 leaves the myopic policy."""
+    population: int = 24
+    """Policies tried per round."""
+    elite: int = 6
+    """Best of them, which the next round is drawn around."""
+    users: int = 384
+    """Sessions per policy and round."""
+    effect_users: int = 16_384
+    """Sessions from which the aftermath of a click on each item is learned; 0 leaves it out."""
+
+
+def tune(
+    family: GreedyFamily, tuning: Tuning, *, seed: int, progress: bool = True
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best weights found for a family, and the spread (2P,) at which the search ended.
+
+    First the aftermath of clicks is learned and added to the family as a column: the mean of what sessions brought
+    after a click on an item, beyond what they bring at that page anyway, shrunk towards 0. Then the cross-entropy
+    method (Rubinstein 1999) searches the weights; every round has users of its own, whom all its policies serve.
+    The winner is checked against the myopic policy on fresh users, and discarded where it is not better.
+    """
+    if tuning.rounds and tuning.effect_users:
+        family.add_column(_aftermath(family, tuning.effect_users, seed))
+    P = family.width // 2
+    mean = family.myopic()
+    spread = np.full(family.width, 0.3)
+    spread[[0, P]] = 0.1  # the click exponent
+    spread[[3, P + 3]] = 0.1  # crowding
+    start = spread.copy()
+    if not tuning.rounds:
+        return mean, spread
+    rng = np.random.default_rng(stream_seed(seed, 2))
+    for r in tqdm(
+        range(tuning.rounds), desc="oracle practises", leave=False, disable=None if progress else True
+    ):
+        thetas = mean + spread * rng.normal(size=(tuning.population, family.width))
+        thetas[0] = mean
+        scores = _mean_scores(family, thetas, tuning.users, stream_seed(seed, 3, r))
+        best = thetas[np.argsort(-scores, kind="stable")[: tuning.elite]]
+        mean = 0.3 * mean + 0.7 * best.mean(axis=0)
+        spread = np.maximum(0.4 * spread + 0.6 * best.std(axis=0), 0.1 * start)
+    rivals = np.stack([family.myopic(), mean])
+    scores = _mean_scores(family, rivals, 8 * tuning.users, stream_seed(seed, 4))
+    return rivals[int(scores.argmax())], spread
+
+
+def _practice_users(family: GreedyFamily, n: int, seed: int) -> SessionState:
+    return family.simulator.begin(FIRST_PLANNER_USER + np.arange(n, dtype=np.int64), seed=seed)
+
+
+def _mean_scores(
+    family: GreedyFamily, thetas: NDArray[np.float64], users: int, seed: int
+) -> NDArray[np.float64]:
+    """Mean score of each policy (M, 2P) over the same `users` sessions."""
+    M = thetas.shape[0]
+    state = _practice_users(family, users, seed).take(np.tile(np.arange(users), M))
+    return family.play(state, np.repeat(thetas, users, axis=0), seed=seed).reshape(M, users).mean(axis=1)
+
+
+def _aftermath(family: GreedyFamily, users: int, seed: int) -> NDArray[np.float64]:
+    """Learned worth (I,) of a click on an item for the pages that follow, standardised."""
+    key = stream_seed(seed, 1)
+    rng = np.random.default_rng(key)
+    state = _practice_users(family, users, key)
+    theta = np.repeat(family.myopic()[None], users, axis=0)
+    alive = np.arange(users)
+    pages: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]] = []
+    gained = np.zeros((family.max_steps + 1, users))
+    for t in range(family.max_steps):
+        skip = rng.integers(0, 2 * family.slate_size, alive.shape[0])  # not only the best is shown
+        positions = family.slates(state, theta[alive], skip=skip)
+        shown = np.take_along_axis(family.items[state.query], positions, axis=1)
+        feedback = family.simulator.respond(state, shown, seed=key)
+        gained[t, alive] = feedback.click.sum(axis=1) + family.purchase_weight * feedback.purchase.sum(axis=1)
+        pages.append((alive, shown, feedback.click))
+        on = np.flatnonzero(~feedback.left)
+        alive, state = alive[on], state.take(on)
+        if not alive.shape[0]:
+            break
+    later = gained[::-1].cumsum(axis=0)[::-1]  # [t]: from page t on
+    total, count = np.zeros(family.columns.shape[0]), np.zeros(family.columns.shape[0])
+    for t, (who, shown, click) in enumerate(pages[:-1]):
+        after = later[t + 1, who]
+        row, position = np.nonzero(click)
+        clicks = click.sum(axis=1)
+        # Beyond what sessions with as many clicks on this page bring: pleasure itself is not an item's merit.
+        level = np.bincount(clicks, weights=after) / np.maximum(np.bincount(clicks), 1)
+        np.add.at(total, shown[row, position], after[row] - level[clicks[row]])
+        np.add.at(count, shown[row, position], 1.0)
+    effect = total / (count + 20.0)
+    spread = float(effect.std())
+    return effect / spread if spread > 0 else effect
