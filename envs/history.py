@@ -22,13 +22,21 @@ class History:
         task: Sizes and horizon.
         n_items: Catalogue items I.
         slate_size: K, where it is not the task's (logs).
+        max_pages: Longest session, where it is not the task's horizon (logs).
     """
 
     def __init__(
-        self, n_users: int, task: TaskConfig, n_items: int, *, slate_size: int | None = None
+        self,
+        n_users: int,
+        task: TaskConfig,
+        n_items: int,
+        *,
+        slate_size: int | None = None,
+        max_pages: int | None = None,
     ) -> None:
         K = task.slate_size if slate_size is None else slate_size
-        distinct = max(1, min(task.max_steps * K, n_items))
+        pages = task.max_steps if max_pages is None else max_pages
+        distinct = max(1, min(pages * K, n_items))
         width = 1 << (2 * distinct - 1).bit_length()  # at most half full
         self.horizon = task.max_steps
         self.key = np.empty((n_users, width), np.int32)

@@ -244,7 +244,7 @@ class SessionRecorder:
             "purchase": page["purchase"].ravel(),
             "price": self.world.features.price[item],
             "policy_id": page["policy"][each],
-            "session_end": np.where(page["end"] == "", None, page["end"])[each],
+            "session_end": np.array([end or None for end in page["end"]], object)[each],
         }
         for name in ("propensity", "cascade_propensity", "slate_propensity"):
             columns[name] = page[name].ravel()

@@ -76,8 +76,8 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
         "render_modes": ["ansi", "rgb_array", "human"],
         "render_fps": 1,
     }
-    observation_space: spaces.Space[dict[str, NDArray[Any]]]
-    action_space: spaces.Space[NDArray[np.int64]]
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class SlotBySlot(gymnasium.Wrapper[Arrays, Any, Arrays, Any], gymnasium.utils.Re
         inner = _slate_env(env)
         N, K = inner.task.n_candidates, inner.task.slate_size
         self.action_space = spaces.Discrete(N)
-        self.observation_space = spaces.Dict(
+        self.observation_space: spaces.Space[Any] = spaces.Dict(
             {
                 **cast("spaces.Dict", env.observation_space).spaces,
                 "chosen": spaces.Box(-1, inner.world.features.n_items - 1, (K,), np.int32),
