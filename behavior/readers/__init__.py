@@ -1,0 +1,1 @@
+"""Readers: tables of one's own (`tables`) and public data sets as published (`open_bandit`)."""
