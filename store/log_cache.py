@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from behavior.log import InteractionLog
 
 from behavior.catalog import Catalog
+from behavior.log import InteractionLog
 from store.config import StoreConfig
 from store.log_maker import LogFrames
 

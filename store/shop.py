@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from behavior.log import InteractionLog
 from numpy.typing import NDArray
 
 from behavior.catalog import Catalog
+from behavior.log import InteractionLog
 from encoders.features import CandidateTable
 from store.behavior_policy import BehaviorPolicy, shop_candidates, shop_scores
 from store.config import StoreConfig
