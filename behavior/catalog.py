@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from behavior.columns import CatalogColumns, ColumnMap
+from behavior.errors import InputError
+from behavior.files import atomic_path
 
 __all__ = ["Catalog"]
 
@@ -89,7 +92,8 @@ class Catalog:
 
     @cached_property
     def _index(self) -> pd.Index:
-        return pd.Index(self.frame["item_id"])
+        index: pd.Index = pd.Index(self.frame["item_id"])
+        return index
 
     def rows(self, ids: Iterable[object]) -> NDArray[np.int32]:
         """Item rows of `ids` (any iterable of ids, compared as text); -1 where the catalogue lacks the id."""
@@ -101,3 +105,26 @@ class Catalog:
         known = np.append(self._index.get_indexer(wanted), -1).astype(np.int32)
         rows: NDArray[np.int32] = known[codes]
         return rows
+
+    def write(self, path: Path | str) -> None:
+        """Write Parquet or CSV, by suffix; it can be read again without a mapping.
+
+        Raises:
+            InputError: A file is already there, or the suffix is neither `.parquet` nor `.csv`.
+        """
+        path = Path(path)
+        if path.suffix not in (".parquet", ".csv"):
+            raise InputError(
+                f"a catalogue is not written as '{path.suffix}'",
+                where=str(path),
+                mend="choose .parquet or .csv",
+            )
+        if path.exists():
+            raise InputError(
+                "there is a file already", where=str(path), mend="choose another name, or move it"
+            )
+        with atomic_path(path) as temporary:
+            if path.suffix == ".csv":
+                self.frame.to_csv(temporary, index=False)
+            else:
+                self.frame.to_parquet(temporary, index=False)

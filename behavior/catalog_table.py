@@ -198,7 +198,8 @@ def _categorical_extras(
 ) -> list[str]:
     if columns.categorical is not None:
         return _wanted(columns.categorical, free, "categorical", source)
-    kept, left = [], []
+    kept: list[str] = []
+    left: list[str] = []
     for name in free:
         known = frame[name].dropna()
         fits = (

@@ -308,9 +308,9 @@ def _check_candidates(
     raise_faults(
         [
             Fault(
-                row=int(rows.index[i]) + 1,
+                row=int(rows.index[int(i)]) + 1,
                 column=columns.log.names.get("item_id", "item_id"),
-                found=repr(rows["item_id"].iloc[i]),
+                found=repr(rows["item_id"].iloc[int(i)]),
                 expected="one of the candidates of its step",
                 mend="list everything that could have been shown, best first, or leave the table of candidates out",
             )

@@ -114,4 +114,5 @@ def _from_numbers(size: pd.Series, exact: pd.Series) -> pd.Series:
 def _nanoseconds(times: pd.Series) -> pd.Series:
     # outside 1678..2262 nanoseconds overflow; such times are typing errors, not visits to a shop
     inside = times.notna() & (times.dt.year >= 1900) & (times.dt.year <= 2200)
-    return times.where(inside).dt.as_unit("ns")
+    out: pd.Series = times.where(inside).dt.as_unit("ns")
+    return out

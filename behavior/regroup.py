@@ -149,7 +149,7 @@ def _candidates(log: InteractionLog, catalog: Catalog, heads: pd.DataFrame) -> N
 def _context(heads: pd.DataFrame, names: Sequence[str] | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Numbers as they are, texts one column per level (`name=level`, levels sorted)."""
     columns: dict[str, NDArray[np.float32]] = {}
-    for column in [name for name in heads if name.startswith(CONTEXT_PREFIX)]:
+    for column in [str(name) for name in heads if str(name).startswith(CONTEXT_PREFIX)]:
         values, name = heads[column], column.removeprefix(CONTEXT_PREFIX)
         if pd.api.types.is_numeric_dtype(values.dtype):
             columns[name] = values.to_numpy(np.float32)

@@ -94,8 +94,10 @@ def _plain(value: object) -> object:
 
 def _whole_number(column: str) -> Holds:
     def holds(frame: pd.DataFrame) -> pd.Series:
-        number = as_number(frame[column])
-        return number.notna() & np.isfinite(number) & (number.mod(1) == 0) & (number.abs() < 2**31)
+        value = as_number(frame[column]).to_numpy(np.float64)
+        with np.errstate(invalid="ignore"):  # what is infinite has no remainder, and is no whole number
+            whole = np.isfinite(value) & (np.mod(value, 1) == 0) & (np.abs(value) < 2**31)
+        return pd.Series(whole, index=frame.index)
 
     return holds
 

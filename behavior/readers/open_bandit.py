@@ -52,7 +52,7 @@ def read_open_bandit(
     frame = read_table(file, progress=progress)
     affinities = [name for name in frame if str(name).startswith(_AFFINITY)]
     frame = frame.drop(columns=[*affinities, *(n for n in frame if str(n).startswith("Unnamed:"))])
-    context = {f"context_{n}": n for n in frame if str(n).startswith("user_feature_")}
+    context = {f"context_{n}": str(n) for n in frame if str(n).startswith("user_feature_")}
     names = {"propensity": "propensity_score"} if "propensity_score" in frame else {}
     if (
         "propensity_score" not in frame and "action_prob" in frame
