@@ -51,7 +51,7 @@ def shop_scores(
     text = np.divide(lexical, best, out=np.zeros_like(lexical), where=best > 0)
     fame = _standardise(np.log1p(rating_count))
     stars = _standardise(rating)
-    return (1.6 * text + 1.4 * past_clicks + (0.45 * fame + 0.2 * stars)).astype(np.float32)
+    return np.asarray(1.6 * text + 1.4 * past_clicks + (0.45 * fame + 0.2 * stars), np.float32)
 
 
 def shop_candidates(

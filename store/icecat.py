@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from behavior.catalog import Catalog
@@ -21,9 +21,9 @@ _RATINGS = "Broad_Query_Set_rated.csv"
 def load_icecat(folder: Path | str, *, progress: bool = True) -> tuple[Catalog, pd.DataFrame]:
     """The catalogue and the judgments (`query`, `item_id`, `rating` 0..3) of a folder as published.
 
-    The products carry no category; the query that people judged a product best for, or else the rarest word
-    that its title shares with a query, stands in for one. Judgments of products that the files lack are left
-    out. Prices are in cents.
+    The products carry no category; the query whose words all stand in a product's title stands in for one (no
+    rating is used, since categories are public). Judgments of products that the files lack are left out. Prices
+    are in cents.
 
     Args:
         folder: Holds `1.json.zip` .. `4.json.zip` and `Broad_Query_Set_rated.csv`.
@@ -61,7 +61,7 @@ def load_icecat(folder: Path | str, *, progress: bool = True) -> tuple[Catalog, 
     judged["rating"] = pd.to_numeric(judged["rating"], errors="coerce")
     judged = judged[judged["item_id"].isin(set(frame["id"])) & judged["rating"].notna()]
     judged = judged[["query", "item_id", "rating"]].reset_index(drop=True)
-    frame["category"] = _categories(frame, judged)
+    frame["category"] = _categories(list(frame["title"]), list(dict.fromkeys(judged["query"])))
     catalog = Catalog.from_frame(
         frame.rename(columns={"attr_t_product_colour": "color", "attr_t_type": "type"}).drop(
             columns="short_description"
@@ -74,18 +74,14 @@ def load_icecat(folder: Path | str, *, progress: bool = True) -> tuple[Catalog, 
     return catalog, judged
 
 
-def _categories(frame: pd.DataFrame, judged: pd.DataFrame) -> list[str]:
-    """Best judged query, else the query whose words the text matches best (BM25), else "other"."""
+def _categories(titles: list[str], queries: list[str]) -> list[str]:
+    """The best-matching query (BM25) all of whose words stand in the title, else "other"."""
     from store.lexical import bm25_scores
 
-    queries = list(dict.fromkeys(judged["query"]))
-    scores = bm25_scores(list(frame["text"]), queries)  # (Q, I)
-    rows = {item: row for row, item in enumerate(frame["id"])}
-    names = {name: q for q, name in enumerate(queries)}
-    for query, item, rating in zip(judged["query"], judged["item_id"], judged["rating"], strict=True):
-        if rating > 0:
-            scores[names[query], rows[item]] += 1000.0 * rating
+    scores = bm25_scores(titles, queries)  # (Q, I)
+    words = [frozenset(re.findall(r"\w+", title.lower())) for title in titles]
+    for q, query in enumerate(queries):
+        asked = frozenset(re.findall(r"\w+", query.lower()))
+        scores[q, [not asked <= own for own in words]] = 0.0
     best = scores.argmax(axis=0)
-    return [
-        queries[q] if scores[q, i] > 0 else "other" for i, q in zip(np.arange(len(frame)), best, strict=True)
-    ]
+    return [queries[q] if scores[q, i] > 0 else "other" for i, q in enumerate(best)]

@@ -91,7 +91,7 @@ def make_log(
                 "click": feedback.click,
                 "purchase": feedback.purchase,
                 "dwell": dwell,
-                "end": np.where(feedback.left, "left", "limit" if last else None),
+                "end": np.where(feedback.left, "left", np.array("limit" if last else None, object)),
                 "propensity": chance.item,
                 "cascade": chance.cascade,
                 "slate_propensity": chance.slate,
@@ -153,7 +153,9 @@ def _frames(
             "session_id": per_item(session),
             "user_id": per_item(person),
             "step": per_item(table["step"]),
-            "timestamp": pd.to_datetime(per_item(table["seconds"]), unit="s", utc=True).as_unit("ns"),
+            "timestamp": pd.DatetimeIndex(
+                per_item(table["seconds"]).astype("datetime64[s]").astype("datetime64[ns]"), tz="UTC"
+            ),
             "query": per_item(np.array(queries, object)[table["query"]]),
             "position": np.tile(np.arange(K), M),
             "item_id": item_ids[flat],

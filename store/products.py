@@ -223,7 +223,7 @@ def _styles(
         ]
     )
     style += 0.45 * rng.normal(size=style.shape)
-    return (style / np.sqrt((style**2).sum(axis=1).mean())).astype(np.float32)
+    return np.asarray(style / np.sqrt((style**2).sum(axis=1).mean()), np.float32)
 
 
 def _texts(

@@ -74,4 +74,4 @@ def _met(products: Products, want: Want, family: NDArray[np.str_]) -> NDArray[np
 def _home(products: Products, rng: np.random.Generator) -> NDArray[np.float32]:
     n = int(products.department.max()) + 1
     popularity = rng.uniform(0.35, 0.65, n)[products.department]
-    return (popularity * (0.6 + 0.4 / (1.0 + np.exp(-1.5 * products.demand)))).astype(np.float32)
+    return np.asarray(popularity * (0.6 + 0.4 / (1.0 + np.exp(-1.5 * products.demand))), np.float32)

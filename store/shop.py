@@ -130,7 +130,7 @@ def past_clicks(relevance: NDArray[np.float32], rng: np.random.Generator) -> NDA
     known = rng.random(relevance.shape) < 0.5
     noise = rng.beta(2.0, 2.0, relevance.shape) * 2.0
     mistake = np.where(rng.random(relevance.shape) < 0.004, rng.random(relevance.shape), 0.0)
-    return np.clip(np.where(known, relevance * noise, 0.0) + mistake, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(np.where(known, relevance * noise, 0.0) + mistake, 0.0, 1.0), np.float32)
 
 
 def context_names(departments: tuple[str, ...]) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def _shares(relevance: NDArray[np.float32], code: NDArray[np.int32], n: int) -> 
         out[:, c] = strong[:, code == c].sum(axis=1, dtype=np.float64)
     out[0] = 0.0
     total = out.sum(axis=1, keepdims=True)
-    return np.divide(out, total, out=np.zeros_like(out), where=total > 0)
+    return np.asarray(np.divide(out, total, out=np.zeros_like(out), where=total > 0))
 
 
 def _similarity(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -74,9 +74,9 @@ def stock_store(
     # The recommendation page: nothing is asked, so what sells is what fits.
     relevance[0] = 0.5 * (0.6 + 0.4 / (1.0 + np.exp(-1.5 * demand)))
 
-    frequency = 1.0 / (rng.permutation(len(queries)) + 8.0)
-    frequency[0] = 0.0
-    frequency /= frequency.sum()
+    share = 1.0 / (rng.permutation(len(queries)) + 8.0)
+    share[0] = 0.0
+    frequency = np.asarray(share / share.sum(), np.float64)
     lexical = bm25_scores(list(frame["text"]), queries)
     clicks = past_clicks(relevance, rng)
     scores = shop_scores(lexical, clicks, rating, votes)
@@ -225,7 +225,7 @@ def _relative_price(price: NDArray[np.float64], kind: NDArray[np.int32]) -> NDAr
     known = np.isfinite(price) & (price > 0)
     logs = np.log(np.where(known, price, 1.0))
     median = pd.Series(np.where(known, logs, np.nan)).groupby(kind).transform("median").to_numpy()
-    return np.where(known, np.clip(logs - median, -1.5, 1.5), 0.0).astype(np.float32)
+    return np.asarray(np.where(known, np.clip(logs - median, -1.5, 1.5), 0.0), np.float32)
 
 
 def _styles(catalog: Catalog, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -236,7 +236,7 @@ def _styles(catalog: Catalog, rng: np.random.Generator) -> NDArray[np.float32]:
     for column in columns:
         codes, names = _codes(column)
         style += rng.normal(size=(len(names), STYLE))[codes] / np.sqrt(len(columns))
-    return (style / np.sqrt((style**2).sum(axis=1).mean())).astype(np.float32)
+    return np.asarray(style / np.sqrt((style**2).sum(axis=1).mean()), np.float32)
 
 
 def _digest(catalog: Catalog, judgments: pd.DataFrame) -> str:
