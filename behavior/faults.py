@@ -27,9 +27,12 @@ class Fault:
     """What it must be."""
     mend: str = ""
     """What to do."""
+    ours: str = ""
+    """Our name of the column, where the file's differs."""
 
     def __str__(self) -> str:
-        return f"row {self.row:,}, column '{self.column}': found {self.found}, expected {self.expected}"
+        name = f"'{self.column}'" + (f" (our '{self.ours}')" if self.ours else "")
+        return f"row {self.row:,}, column {name}: found {self.found}, expected {self.expected}"
 
 
 def raise_faults(faults: Iterable[Fault], source: str) -> None:

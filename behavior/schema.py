@@ -60,7 +60,6 @@ def find_faults(frame: pd.DataFrame, rules: Sequence[Rule], labels: Mapping[str,
     faults = []
     for name, check, row in zip(cases["column"], cases["check"], cases["index"], strict=True):
         label = labels.get(name, name)
-        shown = f"{label}" if label == name else f"{label}' (our '{name}"
         if check == "not_nullable":
             expected, mend = "a value", f"fill in the empty cells of '{label}', or leave out these rows"
             found = "nothing"
@@ -69,7 +68,16 @@ def find_faults(frame: pd.DataFrame, rules: Sequence[Rule], labels: Mapping[str,
             expected, mend = rule.expected, rule.mend
             value = frame[name].loc[row]
             found = "nothing" if pd.isna(value) else repr(_plain(value))
-        faults.append(Fault(row=int(row) + 1, column=shown, found=found, expected=expected, mend=mend))
+        faults.append(
+            Fault(
+                row=int(row) + 1,
+                column=label,
+                ours="" if label == name else name,
+                found=found,
+                expected=expected,
+                mend=mend,
+            )
+        )
     return faults
 
 

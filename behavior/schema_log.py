@@ -65,6 +65,14 @@ def log_relations(*, single_impressions: bool, catalog: Catalog | None) -> list[
             mend="a session ends once: write how on the rows of its last page",
         ),
     ]
+    rules.append(
+        Rule(
+            column="position",
+            expected="a number of at least 0",
+            holds=lambda f: f["position"] >= 0,
+            mend="positions start at 0 already: do without the repair 'positions-from-one'",
+        )
+    )
     if single_impressions:
         rules.append(
             Rule(
