@@ -247,7 +247,7 @@ class SessionRecorder:
             "session_end": np.array([end or None for end in page["end"]], object)[each],
         }
         for name in ("propensity", "cascade_propensity", "slate_propensity"):
-            columns[name] = page[name].ravel()
+            columns[name] = np.minimum(page[name].ravel(), 1.0)  # exp(log p) may round to just above 1
         for f in range(page["context"].shape[1]):
             columns[f"context_{f}"] = page["context"][each, f]
         known = page["candidates"] >= 0
