@@ -53,8 +53,8 @@ class Arguments:
     """All settings."""
 
 
-def parse(argv: Sequence[str]) -> tuple[Arguments, bool]:
-    """The arguments, and whether a start (preset or file) was named beside --resume.
+def parse(argv: Sequence[str]) -> Arguments:
+    """The arguments.
 
     Raises:
         InputError: A preset or a configuration file that does not exist or is not valid.
@@ -82,7 +82,7 @@ def parse(argv: Sequence[str]) -> tuple[Arguments, bool]:
         settings = read_config(start.config)
     else:
         settings = preset(start.preset or "demo")
-    arguments = tyro.cli(
+    return tyro.cli(
         Arguments,
         args=list(argv),
         default=Arguments(settings=settings),
@@ -90,7 +90,6 @@ def parse(argv: Sequence[str]) -> tuple[Arguments, bool]:
         prog="python train.py",
         config=(tyro.conf.HelptextFromCommentsOff,),
     )
-    return arguments, start.resume is not None
 
 
 def report_error(error: InputError) -> int:

@@ -11,10 +11,14 @@ from pipeline.config import SourceOptions, TrainConfig
 
 if TYPE_CHECKING:
     from behavior.catalog import Catalog
+    from behavior.split import PartRecord
     from behavior.steps import LoggedSteps
     from store import Store
 
-__all__ = ["ShopData", "load_shop"]
+__all__ = ["ShopData", "load_shop", "n_candidates_for"]
+
+_RANK_ALL = 500
+"""A catalogue of single impressions up to this size is ranked as a whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +32,22 @@ class ShopData:
     valid: LoggedSteps
     test: LoggedSteps
     notes: tuple[str, ...]  # what was derived or repaired while reading
+    split: tuple[PartRecord, ...]  # sizes and boundaries in time
     truth: Store | None  # handed to the judgement alone
 
     @property
     def has_text(self) -> bool:
         """Whether products have titles to encode."""
         return self.catalog.has_text
+
+    def summary(self) -> str:
+        """One line."""
+        parts = (self.train, self.valid, self.test)
+        return (
+            f"{sum(p.n_sessions for p in parts):,} sessions, {sum(p.n_steps for p in parts):,} pages, "
+            f"{sum(int(p.click.sum()) for p in parts):,} clicks, {sum(int(p.purchase.sum()) for p in parts):,} "
+            f"purchases; {self.catalog.n_items:,} items, {len(self.queries):,} queries"
+        )
 
 
 def load_shop(config: TrainConfig) -> ShopData:
@@ -63,15 +77,16 @@ def load_shop(config: TrainConfig) -> ShopData:
         )
         catalog, log = dataset.catalog, dataset.log
         steps = log.to_steps(catalog)
-    train, valid, test = split_steps_by_time(steps)
+    split = split_steps_by_time(steps)
     notes = (*catalog.notes, *(f"repair {name}: {count:,} rows" for name, count in log.repaired.items()))
     return ShopData(
         name=Path(source.data).stem,
         catalog=catalog,
         queries=steps.queries,
-        train=train,
-        valid=valid,
-        test=test,
+        train=split.train,
+        valid=split.valid,
+        test=split.test,
+        split=split.record(),
         notes=notes,
         truth=truth,
     )
@@ -95,3 +110,11 @@ def _open_store(source: SourceOptions) -> Store:
         )
     catalog, judgments = load_icecat(source.data_path)
     return stock_store(catalog, judgments, config)
+
+
+def n_candidates_for(config: TrainConfig, shop: ShopData) -> int:
+    """Candidates of a page; single impressions were chosen from the whole catalogue, so all of it is ranked there."""
+    n_items = shop.catalog.n_items
+    if shop.train.single_impressions and n_items <= _RANK_ALL:
+        return n_items
+    return min(config.task.n_candidates, n_items)

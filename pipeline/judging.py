@@ -54,13 +54,10 @@ class Judgement:
     world: str  # where `online` was measured
 
 
-def baselines(features: FeatureTables, shop: ShopData, observation: Observation | None) -> dict[str, Policy]:
-    """The policies that need no training, by name.
+def baselines(features: FeatureTables, shop: ShopData) -> dict[str, Policy]:
+    """The policies that need no training, by name; the click-greedy one is fitted to the training part of the log.
 
-    Args:
-        features: Public tables.
-        shop: The training part fits the click-greedy policy.
-        observation: What it saw at the training steps; None leaves click-greedy out.
+    A page-by-page click model needs pages: on single impressions click-greedy is left out.
     """
     found: dict[str, Policy] = {
         "random": RandomPolicy(),
@@ -68,10 +65,8 @@ def baselines(features: FeatureTables, shop: ShopData, observation: Observation 
         "relevance": RelevancePolicy(),
         "mmr": MMRPolicy(features),
     }
-    if observation is not None:
-        greedy = ClickGreedyPolicy(features)
-        greedy.fit(shop.train, observation)
-        found["click-greedy"] = greedy
+    if not shop.train.single_impressions:
+        found["click-greedy"] = ClickGreedyPolicy.fit(shop.train, features)
     return found
 
 
@@ -82,10 +77,12 @@ def oracles(config: TrainConfig, world: World, task: TaskConfig) -> dict[str, Po
     simulator = world.simulator
     if not isinstance(simulator, InspectableSimulator):
         return {}
-    planning = PlanningConfig(rollouts=config.judge.planner_rollouts)
+    planning = PlanningConfig(
+        rollouts=config.judge.planner_rollouts, seed=config.run.seed, progress=not config.run.quiet
+    )
     return {
         "myopic": MyopicOracle(simulator, purchase_weight=task.purchase_weight),
-        "planning": PlanningOracle(simulator, world.candidates, task, planning),
+        "planning": PlanningOracle.for_world(world, task, planning),
     }
 
 

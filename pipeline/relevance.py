@@ -14,7 +14,7 @@ from behavior.errors import InputError
 from behavior.files import atomic_path
 from encoders.features import CandidateTable, FeatureTables, RelevanceTables
 from pipeline.config import TrainConfig
-from pipeline.data import ShopData
+from pipeline.data import ShopData, n_candidates_for
 
 if TYPE_CHECKING:
     from encoders.build import RelevanceSource
@@ -34,6 +34,16 @@ class Relevance:
     features: FeatureTables
     candidates: CandidateTable
     report: RelevanceReport | None  # None where products have no text
+
+    def summary(self) -> str:
+        """One line."""
+        if self.report is None:
+            return "item features (the products have no text)"
+        before, after = self.report.before, self.report.after
+        return (
+            f"AUC {before.click_auc:.3f} -> {after.click_auc:.3f}, NDCG@10 {before.ndcg:.3f} -> {after.ndcg:.3f} "
+            f"on {self.report.n_queries} held-out queries"
+        )
 
 
 def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Relevance:
@@ -62,7 +72,7 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
     else:
         source = _from_features(config, shop)
     features = _features(config, shop, source)
-    candidates = _candidates(config, features, zero_shot)
+    candidates = _candidates(config, n_candidates_for(config, shop), features, zero_shot)
     save_features(tables, features)
     if report is not None:
         with atomic_path(judged) as temporary:
@@ -128,7 +138,7 @@ def _features(config: TrainConfig, shop: ShopData, source: RelevanceSource) -> F
 
 
 def _candidates(
-    config: TrainConfig, features: FeatureTables, finder: RelevanceTables | None
+    config: TrainConfig, n_candidates: int, features: FeatureTables, finder: RelevanceTables | None
 ) -> CandidateTable:
     """Candidates found by `finder` (None: by the fine-tuned model) and scored by the fine-tuned model.
 
@@ -136,7 +146,7 @@ def _candidates(
     """
     from encoders import build_candidates
 
-    found = build_candidates(features, min(config.task.n_candidates, features.n_items), relevance=finder)
+    found = build_candidates(features, n_candidates, relevance=finder)
     if config.relevance.as_observation and finder is None:
         return found
     if config.relevance.as_observation:

@@ -157,6 +157,14 @@ class RunFolder:
         """The command that started the run."""
         return (self.path / "command.txt").read_text(encoding="utf-8").strip()
 
+    def discard_if_empty(self) -> None:
+        """Take the folder away again where no stage was finished: a mistake in the options leaves nothing behind."""
+        ours = {"command.txt", "config.yaml", "run.json", ".lock"}
+        if not self._record["stages"] and {p.name for p in self.path.iterdir()} <= ours:
+            for name in ours:
+                (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()
+
     def close(self) -> None:
         """Give the lock back."""
         self._lock.close()

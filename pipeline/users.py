@@ -11,11 +11,13 @@ from behavior.errors import InputError
 from behavior.files import atomic_path
 from pipeline.config import TrainConfig
 from pipeline.data import ShopData
+from simulators.fitted import FittedSimulator
 
 if TYPE_CHECKING:
     from encoders.features import FeatureTables
     from simulators.base import UserSimulator
-    from simulators.fidelity import Fidelity
+    from simulators.fidelity import FidelityReport
+    from simulators.fitting.report import FitReport
 
 __all__ = ["Users", "fit_users"]
 
@@ -26,8 +28,17 @@ class Users:
 
     name: str  # the one that policies are trained in
     simulator: UserSimulator
-    fidelity: dict[str, Fidelity]  # by simulator
+    fidelity: dict[str, FidelityReport]  # by simulator
+    reports: dict[str, FitReport]  # held-out scores of the parts, of those that were fitted here
     refused: dict[str, str]  # simulators that this log cannot carry, and why
+
+    def summary(self) -> str:
+        """One line."""
+        found = [
+            f"{name}: perplexity {report.scores[1].value:.4f} (constant rate {report.scores[1].baseline:.4f})"
+            for name, report in self.reports.items()
+        ]
+        return "; ".join([*found, *(f"{name} refused" for name in self.refused)]) or self.name
 
 
 def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, folder: Path) -> Users:
@@ -37,29 +48,31 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
         InputError: The simulator chosen for training cannot be fitted to this log, or is no simulator.
     """
     chosen = config.user.simulator
-    fidelity: dict[str, Fidelity] = {}
+    fidelity: dict[str, FidelityReport] = {}
+    reports: dict[str, FitReport] = {}
     refused: dict[str, str] = {}
     simulator: UserSimulator | None = None
     for name in dict.fromkeys((chosen, *config.user.compare)):
         try:
             found = _fit(name, config, shop, features, folder)
-            fidelity[name] = _judge(name, found, config, shop, features, folder)
+            fidelity[name] = _judge(name, found, config, shop, folder)
         except InputError as error:
             if name == chosen:
                 raise
             refused[name] = error.what
             continue
+        if isinstance(found, FittedSimulator):
+            reports[name] = found.report
         if name == chosen:
             simulator = found
     assert simulator is not None
-    return Users(name=chosen, simulator=simulator, fidelity=fidelity, refused=refused)
+    return Users(name=chosen, simulator=simulator, fidelity=fidelity, reports=reports, refused=refused)
 
 
 def _fit(
     name: str, config: TrainConfig, shop: ShopData, features: FeatureTables, folder: Path
 ) -> UserSimulator:
     from simulators import SimulatorInputs, load_simulator, make_simulator, save_simulator
-    from simulators.fitted import FittedSimulator
 
     home = folder / "simulators" / _safe(name)
     if home.is_dir():
@@ -70,8 +83,9 @@ def _fit(
         valid=shop.valid,
         slate_size=config.task.slate_size,
         seed=config.run.seed,
+        progress=not config.run.quiet,
     )
-    simulator = make_simulator(name, inputs, progress=not config.run.quiet)
+    simulator = make_simulator(name, inputs)
     if isinstance(simulator, FittedSimulator):
         save_simulator(simulator, home)
     return simulator
@@ -82,12 +96,13 @@ def _judge(
     simulator: UserSimulator,
     config: TrainConfig,
     shop: ShopData,
-    features: FeatureTables,
     folder: Path,
-) -> Fidelity:
-    from simulators.fidelity import fidelity_of
+) -> FidelityReport:
+    from simulators.fidelity import measure_fidelity
 
-    result = fidelity_of(simulator, shop.test, features, seed=config.run.seed)
+    result = measure_fidelity(
+        simulator, shop.train, shop.test, seed=config.run.seed, progress=not config.run.quiet
+    )
     with atomic_path(folder / "simulators" / f"{_safe(name)}.fidelity.json") as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
     return result

@@ -52,10 +52,7 @@ def test_faults_in_the_file_are_named(text: str, says: str, tmp_path: Path) -> N
 
 
 def test_options_override_the_preset() -> None:
-    arguments, resumed = parse(
-        ["--preset", "smoke", "--seed", "7", "--reward.click", "2.5", "--agent", "dqn"]
-    )
-    assert not resumed
+    arguments = parse(["--preset", "smoke", "--seed", "7", "--reward.click", "2.5", "--agent", "dqn"])
     assert arguments.settings.run.seed == 7
     assert arguments.settings.reward.click == 2.5
     assert arguments.settings.learner == replace(preset("smoke").learner, agent="dqn")
@@ -64,7 +61,7 @@ def test_options_override_the_preset() -> None:
 def test_options_override_the_file(tmp_path: Path) -> None:
     config = TrainConfig(source=SourceOptions(store_seed=5), run=RunOptions(seed=3))
     write_config(config, tmp_path / "config.yaml")
-    arguments, _ = parse(["--config", str(tmp_path / "config.yaml"), "--seed", "4"])
+    arguments = parse(["--config", str(tmp_path / "config.yaml"), "--seed", "4"])
     assert arguments.settings == replace(config, run=RunOptions(seed=4))
 
 

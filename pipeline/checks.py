@@ -1,0 +1,84 @@
+"""Settings that can be seen to be wrong before any work is done."""
+
+from __future__ import annotations
+
+import difflib
+
+import gymnasium
+
+from behavior.errors import InputError
+from pipeline.config import TrainConfig
+
+__all__ = ["check_config"]
+
+
+def check_config(config: TrainConfig) -> None:
+    """Raise `InputError` for an unknown agent or task, and for numbers that make no sense."""
+    from agents.registry import agent_names
+
+    names = agent_names()
+    if config.learner.agent not in names:
+        raise InputError(
+            f"there is no agent {config.learner.agent!r}",
+            where="--agent",
+            mend=_choose(config.learner.agent, names),
+        )
+    import envs  # noqa: F401  (registers the tasks)
+
+    tasks = tuple(name for name in gymnasium.registry if name.startswith("SlateRank"))
+    if config.task.task not in tasks:
+        raise InputError(
+            f"there is no task {config.task.task!r}", where="--task", mend=_choose(config.task.task, tasks)
+        )
+    at_least_one = {
+        "--steps": config.learner.steps,
+        "--evaluate-every": config.learner.evaluate_every,
+        "--checkpoint-every": config.learner.checkpoint_every,
+        "--slate-size": config.task.slate_size,
+        "--n-candidates": config.task.n_candidates,
+        "--max-steps": config.task.max_steps,
+        "--history": config.task.history,
+        "--eval-users": config.judge.eval_users,
+        "--validation-users": config.judge.validation_users,
+        "--planner-users": config.judge.planner_users,
+        "--planner-rollouts": config.judge.planner_rollouts,
+        "--width": config.relevance.width,
+        "--finetune-pairs": config.relevance.finetune_pairs,
+        "--threads": config.run.threads,
+        "--n-envs": config.learner.n_envs if config.learner.n_envs is not None else 1,
+    }
+    for option, value in at_least_one.items():
+        if value < 1:
+            raise InputError(
+                f"{option} is {value}, expected 1 or more", where=option, mend="give a larger number"
+            )
+    if not 0 <= config.run.seed < 2**32:
+        raise InputError(
+            f"the seed is {config.run.seed}, expected 0 to {2**32 - 1}",
+            where="--seed",
+            mend="give such a number",
+        )
+    if config.learner.gamma is not None and not 0 <= config.learner.gamma <= 1:
+        raise InputError(
+            f"gamma is {config.learner.gamma}, expected 0 to 1", where="--gamma", mend="0.95 suits sessions"
+        )
+    if config.task.n_candidates < config.task.slate_size:
+        raise InputError(
+            f"{config.task.n_candidates} candidates cannot fill a page of {config.task.slate_size}",
+            where="--n-candidates, --slate-size",
+            mend="ask for more candidates or a shorter page",
+        )
+    if config.run.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError(
+                "no CUDA device is to be seen",
+                where="--device cuda",
+                mend="use --device auto, or mend the driver",
+            )
+
+
+def _choose(given: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return (f"did you mean {close[0]!r}? " if close else "") + "known: " + ", ".join(known)

@@ -1,0 +1,154 @@
+"""The main job: from a log to a trained, judged slate policy, one stage after the other."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from behavior.errors import InputError
+from behavior.files import disk_errors_named
+from pipeline.checks import check_config
+from pipeline.cli import parse, report_error
+from pipeline.config import TrainConfig
+from pipeline.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from envs.world import TaskConfig, World
+    from pipeline.data import ShopData
+    from pipeline.learning import Learned
+    from pipeline.relevance import Relevance
+    from pipeline.users import Users
+    from pipeline.worlds import Observed
+
+__all__ = ["main", "walk"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `train.py` with these arguments; the exit code (2: a mistake of the user, 130: interrupted)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    run: RunFolder | None = None
+    try:
+        arguments = parse(argv)
+        config = arguments.settings
+        check_config(config)
+        _terminate_like_interrupt()
+        run = (
+            RunFolder.resume(arguments.resume, config) if arguments.resume else RunFolder.create(config, argv)
+        )
+        with disk_errors_named(run.path):
+            walk(run, config)
+    except InputError as error:
+        if run is not None:
+            run.discard_if_empty()
+        return report_error(error)
+    except KeyboardInterrupt:
+        if run is not None:
+            print(f"\nstopped; go on with:\n  python train.py --resume {run.path}", file=sys.stderr)
+        return 130
+    finally:
+        if run is not None:
+            run.close()
+    return 0
+
+
+def walk(run: RunFolder, config: TrainConfig) -> None:
+    """All stages; what an earlier start of the run has finished is read back."""
+    from pipeline.data import load_shop
+    from pipeline.learning import learn
+    from pipeline.relevance import learn_relevance
+    from pipeline.users import fit_users
+    from pipeline.worlds import fitted_world, observe, task_for
+
+    print(f"{run.path}", flush=True)
+    with run.stage("data") as line:
+        shop = load_shop(config)
+        run.note("split", [asdict(part) for part in shop.split])
+        line.say(shop.summary())
+    with run.stage("relevance") as line:
+        relevance = learn_relevance(config, shop, run.path)
+        line.say(relevance.summary())
+    with run.stage("simulators") as line:
+        users = fit_users(config, shop, relevance.features, run.path)
+        line.say(users.summary())
+    with run.stage("environment") as line:
+        task = task_for(config, shop)
+        world = fitted_world(shop, relevance, users.simulator)
+        observed = observe(config, shop, relevance, task)
+        line.say(
+            f"{config.task.task}: K {task.slate_size} of N {task.n_candidates}, at most {task.max_steps} pages"
+        )
+    with run.stage("training") as line:
+        learned = learn(run, config, shop, relevance, world, task, observed)
+        line.say(learned.summary)
+    _judge(run, config, shop, relevance, users, world, task, observed, learned)
+
+
+def _judge(
+    run: RunFolder,
+    config: TrainConfig,
+    shop: ShopData,
+    relevance: Relevance,
+    users: Users,
+    world: World,
+    task: TaskConfig,
+    observed: Observed,
+    learned: Learned,
+) -> None:
+    from evaluation.report import write_report
+    from pipeline.judging import judge_from_log, judge_online
+    from pipeline.reporting import before_and_after, final_table, page, verdict
+    from pipeline.worlds import judged_world
+
+    with run.stage("judgement") as line:
+        judged = judge_online(config, shop, task, world, learned.policies)
+        line.say(
+            f"{len(judged.online.outcomes)} policies on {config.judge.eval_users:,} held-out users of {judged.world}"
+        )
+    with run.stage("off-policy") as line:
+        off_policy = judge_from_log(config, shop, observed.test, learned.policies)
+        supported = sum(result.status == "ok" for result in off_policy.values())
+        line.say(
+            f"{supported} of {len(off_policy)} policies supported by {shop.test.n_steps:,} held-out logged pages"
+            if off_policy
+            else "the log states no propensities or no candidates: nothing can be said"
+        )
+    with run.stage("report") as line:
+        table = final_table(judged, off_policy, learned.name)
+        table.write(run.path)
+        found = verdict(judged, off_policy, learned.name, shop)
+        slates = before_and_after(config, judged_world(shop, world), task, learned.shown)
+        data = page(
+            run,
+            config,
+            shop,
+            relevance,
+            users,
+            judged,
+            table,
+            found,
+            off_policy,
+            learned.curves(run.path),
+            slates,
+        )
+        write_report(data, run.path / "report.html")
+        line.say(f"{run.path / 'report.html'}")
+    print()
+    table.render()
+    if found is not None:
+        print(f"\n{found.headline}")
+    print(f"\nreport:      {run.path / 'report.html'}\ntensorboard: tensorboard --logdir {config.run.logs}")
+
+
+def _terminate_like_interrupt() -> None:
+    """Let a polite kill save a checkpoint too."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)

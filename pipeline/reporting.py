@@ -1,0 +1,193 @@
+"""Last stage: the final table, the verdict, and the page that shows it all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from envs.world import TaskConfig, World
+from evaluation.off_policy import OffPolicyResult
+from evaluation.report_data import Curve, PositionRates, ReportData, ReportTable, SlateComparison
+from evaluation.table import FinalTable, build_table
+from evaluation.verdict import Verdict, judge
+from pipeline.config import TrainConfig
+from pipeline.data import ShopData
+from pipeline.judging import BEHAVIOR, HELD_OUT, Judgement
+from pipeline.relevance import Relevance
+from pipeline.run_folder import RunFolder
+from pipeline.users import Users
+
+if TYPE_CHECKING:
+    from agents.base import Policy
+
+__all__ = ["before_and_after", "final_table", "page", "verdict"]
+
+_SHOWN_USERS = (0, 1, 2, 3)
+_ORACLES = ("myopic", "planning")
+
+
+def final_table(
+    judged: Judgement, off_policy: Mapping[str, OffPolicyResult], trained: str | None
+) -> FinalTable:
+    """One row per policy."""
+    return build_table(
+        judged.online,
+        world=judged.world,
+        fitted=judged.fitted,
+        off_policy=off_policy,
+        trained=trained,
+        behaviour=BEHAVIOR,
+        oracles=_ORACLES,
+    )
+
+
+def verdict(
+    judged: Judgement, off_policy: Mapping[str, OffPolicyResult], trained: str | None, shop: ShopData
+) -> Verdict | None:
+    """Whether the trained policy deserves an A/B test; None where nothing was trained."""
+    if trained is None:
+        return None
+    return judge(
+        judged.online,
+        trained=trained,
+        rivals=tuple(n for n in judged.online.outcomes if n not in (trained, *_ORACLES)),
+        world=judged.world,
+        world_is_true=shop.truth is not None,
+        off_policy=off_policy.get(trained),
+    )
+
+
+def page(
+    run: RunFolder,
+    config: TrainConfig,
+    shop: ShopData,
+    relevance: Relevance,
+    users: Users,
+    judged: Judgement,
+    table: FinalTable,
+    found: Verdict | None,
+    off_policy: Mapping[str, OffPolicyResult],
+    curves: tuple[Curve, ...],
+    slates: tuple[SlateComparison, ...],
+) -> ReportData:
+    """What stands in `report.html`."""
+    return ReportData(
+        title=run.path.name,
+        created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        command=run.command,
+        table=table,
+        verdict=found,
+        facts=_facts(config, shop, users),
+        warnings=_warnings(shop, users, off_policy),
+        curves=curves,
+        positions=tuple(
+            PositionRates(label=name, click=outcome.click_by_position)
+            for name, outcome in judged.online.outcomes.items()
+        ),
+        fidelity=_fidelity(users),
+        relevance=_relevance(relevance),
+        tables=(_fits(users),),
+        slates=slates,
+        config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),
+        versions={**run.record.get("versions", {}), "machine": run.record.get("machine", "unknown")},
+    )
+
+
+def before_and_after(
+    config: TrainConfig, world: World, task: TaskConfig, policies: Mapping[str, Policy]
+) -> tuple[SlateComparison, ...]:
+    """The first pages of a few held-out users, ranked by `policies`."""
+    from evaluation.slates import compare_slates
+
+    numbers = [HELD_OUT + user for user in _SHOWN_USERS]
+    return compare_slates(policies, world, task, users=numbers, seed=config.run.seed)
+
+
+def _facts(config: TrainConfig, shop: ShopData, users: Users) -> tuple[tuple[str, str], ...]:
+    parts = (shop.train, shop.valid, shop.test)
+    learner = config.learner
+    return (
+        (
+            "data",
+            config.source.data
+            if config.source.data_path is None
+            else f"{shop.name} ({config.source.data_path})",
+        ),
+        ("log", f"{sum(p.n_sessions for p in parts):,} sessions, {sum(p.n_steps for p in parts):,} pages"),
+        (
+            "split by time",
+            " / ".join(f"{p.n_sessions:,}" for p in parts) + " sessions (train / valid / test)",
+        ),
+        (
+            "clicks and purchases",
+            f"{sum(int(p.click.sum()) for p in parts):,} and {sum(int(p.purchase.sum()) for p in parts):,}",
+        ),
+        ("catalogue", f"{shop.catalog.n_items:,} items, {len(shop.queries):,} queries"),
+        ("relevance model", config.relevance.encoder if shop.has_text else "item features"),
+        ("simulated users", users.name),
+        ("agent", f"{learner.agent}, {learner.steps:,} user-steps"),
+        ("seed", str(config.run.seed)),
+    )
+
+
+def _warnings(shop: ShopData, users: Users, off_policy: Mapping[str, OffPolicyResult]) -> tuple[str, ...]:
+    clicks = int(shop.train.click.sum())
+    lines = list(shop.notes)
+    if clicks < 200:
+        lines.append(
+            f"The training part of the log carries {clicks} clicks. That proves very little: the fitted users are "
+            "hardly more than an overall click rate, and intervals are wide."
+        )
+    lines += [f"The simulator {name} was not fitted: {why}" for name, why in users.refused.items()]
+    report = getattr(users.simulator, "report", None)
+    lines += [] if report is None else [f"Simulator {users.name}: {note}" for note in report.notes]
+    lines += [
+        f"{name}, from the log: {text}" for name, result in off_policy.items() for text in result.warnings
+    ]
+    return tuple(dict.fromkeys(lines))
+
+
+def _fits(users: Users) -> ReportTable:
+    rows: list[tuple[str | float | int | None, ...]] = []
+    for name, report in users.reports.items():
+        rows += [
+            (name, score.part, score.metric, score.value, score.baseline, score.baseline_name, score.n)
+            for score in report.scores
+        ]
+    return ReportTable(
+        caption="Each part of the simulated users, on held-out sessions",
+        columns=("simulator", "part", "measure", "fitted", "baseline", "baseline is", "n"),
+        rows=tuple(rows),
+        note="Log-likelihoods: higher is better. Perplexities and log-losses: lower is better.",
+    )
+
+
+def _fidelity(users: Users) -> ReportTable | None:
+    rows: list[tuple[str | float | int | None, ...]] = []
+    for name, report in users.fidelity.items():
+        for row in (*report.likelihood, *report.behaviour):
+            ours = f"{row.simulated:.4f} [{row.simulated_low:.4f}, {row.simulated_high:.4f}]"
+            theirs = f"{row.logged:.4f} [{row.logged_low:.4f}, {row.logged_high:.4f}]"
+            overlap = None if row in report.likelihood else "yes" if row.agrees else "no"
+            rows.append((name, row.measure, ours, theirs, overlap))
+    if not rows:
+        return None
+    return ReportTable(
+        caption="How far the simulated users can be trusted, on sessions held out by time",
+        columns=("simulator", "measure", "simulator", "log, or constant rate", "intervals overlap"),
+        rows=tuple(rows),
+        note="Click log-likelihood and perplexity are compared with a constant rate at each position, rates and "
+        "lengths with the log. Intervals are bootstrapped over sessions.",
+    )
+
+
+def _relevance(relevance: Relevance) -> ReportTable | None:
+    report = relevance.report
+    if report is None:
+        return None
+    return ReportTable(
+        caption=f"The relevance model on {report.n_queries:,} held-out queries",
+        columns=("measure", "before fine-tuning", "after"),
+        rows=tuple(report.rows()),
+    )

@@ -1,0 +1,99 @@
+"""The worlds of a run: the fitted simulator that policies are trained in, and the one they are judged in."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from behavior.errors import InputError
+from encoders.features import CandidateTable
+from envs.world import TaskConfig, World
+from pipeline.config import TrainConfig
+from pipeline.data import ShopData, n_candidates_for
+from pipeline.relevance import Relevance
+
+if TYPE_CHECKING:
+    from behavior.steps import LoggedSteps
+    from envs.observation import Observation
+    from simulators.base import UserSimulator
+
+__all__ = ["Observed", "fitted_world", "judged_world", "observe", "task_for"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What a policy would have seen at the logged steps; None where the log cannot say."""
+
+    train: Observation | None
+    test: Observation | None
+
+
+def task_for(config: TrainConfig, shop: ShopData) -> TaskConfig:
+    """The task in its sizes for this shop: no page longer than the log's, no more candidates than items.
+
+    Raises:
+        InputError: Fewer candidates than positions.
+    """
+    options = config.task
+    slate_size = min(options.slate_size, shop.train.slate_size)
+    n_candidates = n_candidates_for(config, shop)
+    if n_candidates < slate_size:
+        raise InputError(
+            f"{n_candidates} candidates cannot fill a page of {slate_size}",
+            where=f"--n-candidates {options.n_candidates}, --slate-size {options.slate_size}, "
+            f"{shop.catalog.n_items} items",
+            mend="ask for more candidates or a shorter page",
+        )
+    return TaskConfig(
+        slate_size=slate_size,
+        n_candidates=n_candidates,
+        max_steps=1 if shop.train.single_impressions else options.max_steps,
+        history=options.history,
+        purchase_weight=options.purchase_weight,
+        reward=config.reward,
+    )
+
+
+def fitted_world(shop: ShopData, relevance: Relevance, simulator: UserSimulator) -> World:
+    """The world of the fitted simulator."""
+    return World(
+        simulator=simulator,
+        candidates=relevance.candidates,
+        features=relevance.features,
+        titles=tuple(shop.catalog.titles),
+        queries=shop.queries,
+    )
+
+
+def judged_world(shop: ShopData, fitted: World) -> World:
+    """The true store where it is known, else the fitted world."""
+    if shop.truth is None:
+        return fitted
+    return dataclasses.replace(fitted, simulator=shop.truth.true_simulator)
+
+
+def observe(config: TrainConfig, shop: ShopData, relevance: Relevance, task: TaskConfig) -> Observed:
+    """What a policy would have seen at the training and test steps."""
+    return Observed(
+        train=_observe(config, shop.train, relevance, task), test=_observe(config, shop.test, relevance, task)
+    )
+
+
+def _observe(
+    config: TrainConfig, steps: LoggedSteps, relevance: Relevance, task: TaskConfig
+) -> Observation | None:
+    from envs.replay import observe_log
+
+    table: CandidateTable | None = None
+    if steps.candidates.shape[1] == 0:
+        if not steps.single_impressions:
+            return None
+        table = relevance.candidates
+    seen = observe_log(steps, relevance.features, task, candidates=table)
+    if config.relevance.as_observation:
+        return seen
+    scores = np.where(seen.candidates >= 0, np.float32(0.5), np.float32(0.0)).astype(np.float32)
+    return dataclasses.replace(seen, scores=scores)
