@@ -59,7 +59,7 @@ class TrueUserConfig:
     """Per unit of log price above the last item looked at, if of the same kind."""
     contrast_cheaper: float = 0.35
     """Per unit of log price below it (a bonus)."""
-    purchase_base: float = -3.2
+    purchase_base: float = -3.0
     """Purchase of a clicked item."""
     purchase_relevance: float = 1.5
     """Per unit of true relevance."""
@@ -67,7 +67,7 @@ class TrueUserConfig:
     """Per unit of taste match."""
     purchase_quality: float = 0.7
     """Per standard deviation of hidden quality."""
-    purchase_price: float = 1.3
+    purchase_price: float = 2.4
     """Per unit of price pain."""
     purchase_hype: float = 0.8
     """Per unit of hype: hollow on a closer look."""
