@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from agents.base import Draw, Policy
+from agents.plackett_luce import top_k
 from agents.planning import GreedyFamily, Tuning, stream_seed, tune
 from behavior.errors import InputError
+from encoders.features import CandidateTable, FeatureTables
 from envs.observation import Observation
 from envs.world import TaskConfig, World
 from simulators.base import InspectableSimulator, SessionState
@@ -39,8 +41,6 @@ class MyopicOracle(Policy):
         self, observation: Observation, draw: Draw, *, slate_size: int, state: SessionState | None = None
     ) -> NDArray[np.int64]:
         """Slates (B, K), best expected score first; ties in source order."""
-        from agents.plackett_luce import top_k
-
         if state is None:
             raise ValueError("an oracle ranks by the users' hidden state: pass state=core.state")
         appeal = self.simulator.appeal(state, observation.candidates)
@@ -52,17 +52,17 @@ class MyopicOracle(Policy):
 class PlanningConfig:
     """How much a planning oracle thinks."""
 
-    rollouts: int = 4
+    rollouts: int = 2
     """Rollouts of every proposed page in the first heat."""
-    finalists: int = 4
+    finalists: int = 3
     """Proposals that go on to the second heat."""
-    final_rollouts: int = 12
+    final_rollouts: int = 8
     """Further rollouts of each finalist."""
     horizon: int | None = None
     """Pages looked ahead; None: to the end of the session."""
     enumerate_up_to: int = 130
     """Where there are no more ordered pages than this, every one is a proposal."""
-    caution: float = 1.0
+    caution: float = 2.5
     """A page replaces the tuned policy's own only if it is better by so many standard errors."""
     tuning: Tuning = field(default_factory=Tuning)
     """Practice before serving."""
@@ -85,38 +85,49 @@ class PlanningOracle(Policy):
 
     Args:
         simulator: Whom it sees through; traits must live in `SessionState`, not be drawn anew from the seed.
-        family: The greedy policies of the task.
+        candidates: Candidates of every query.
+        task: Sizes, horizon and the score that is planned for.
         config: How much it thinks.
+        features: Item tables, whose numeric columns and categories let it tell more policies apart; may be left out.
+
+    Raises:
+        InputError: The simulator cannot be looked into.
     """
 
     name = "planning"
     privileged: ClassVar[bool] = True
 
-    def __init__(self, family: GreedyFamily, config: PlanningConfig | None = None) -> None:
-        self.family, self.config = family, config or PlanningConfig()
-        _checked(family.simulator)
+    def __init__(
+        self,
+        simulator: InspectableSimulator,
+        candidates: CandidateTable,
+        task: TaskConfig | None = None,
+        config: PlanningConfig | None = None,
+        *,
+        features: FeatureTables | None = None,
+    ) -> None:
+        self.task, self.config = task or TaskConfig(), config or PlanningConfig()
+        self.family = GreedyFamily(
+            _checked(simulator),
+            candidates,
+            features,
+            slate_size=self.task.slate_size,
+            n_candidates=self.task.n_candidates,
+            max_steps=self.task.max_steps,
+            purchase_weight=self.task.purchase_weight,
+        )
         self._proposals: NDArray[np.float64] | None = None
 
     @classmethod
     def for_world(
         cls, world: World, task: TaskConfig | None = None, config: PlanningConfig | None = None
     ) -> PlanningOracle:
-        """The oracle of a task in a world.
+        """The oracle of a task in a world, with all that the world knows of its items.
 
         Raises:
             InputError: The world's simulator cannot be looked into.
         """
-        task = task or TaskConfig()
-        family = GreedyFamily(
-            _checked(world.simulator),
-            world.candidates,
-            world.features,
-            slate_size=task.slate_size,
-            n_candidates=task.n_candidates,
-            max_steps=task.max_steps,
-            purchase_weight=task.purchase_weight,
-        )
-        return cls(family, config)
+        return cls(_checked(world.simulator), world.candidates, task, config, features=world.features)
 
     def prepare(self) -> NDArray[np.float64]:
         """Practise, if that is still to be done; gives the weights (V, 2P) of the proposals, the tuned first."""
@@ -154,8 +165,7 @@ class PlanningOracle(Policy):
         V = proposed.shape[1]
         items = np.take_along_axis(observation.candidates[:, None, :], proposed, axis=2)  # (B, V, K)
         everyone = np.arange(B)
-        total, square, total0 = np.zeros((B, V)), np.zeros((B, V)), np.zeros(B)
-        del total0
+        total, square = np.zeros((B, V)), np.zeros((B, V))
 
         def heat(chosen: NDArray[np.int64], first: int, n: int) -> None:
             """Add `n` rollouts of the proposals `chosen` (B, C), whose first column is 0, to the totals."""
@@ -176,7 +186,7 @@ class PlanningOracle(Policy):
                 np.add.at(square, (everyone[:, None], chosen), gain**2)
 
         heat(np.broadcast_to(np.arange(V), (B, V)), 0, config.rollouts)
-        if V <= config.finalists or not config.final_rollouts:
+        if config.finalists >= V or not config.final_rollouts:
             finalists, n = np.broadcast_to(np.arange(V), (B, V)), config.rollouts
         else:
             order = 1 + np.argsort(-total[:, 1:], axis=1, kind="stable")[:, : config.finalists]
@@ -217,17 +227,11 @@ class PlanningOracle(Policy):
 
     def _variants(self, best: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """The myopic policy, and policies on both sides of the tuned one along what trades now against later."""
-        P = self.family.width // 2
         variants = [self.family.myopic()]
         for index, width in ((1, 0.5), (2, 0.5), (3, 0.15)):
             for sign in (-1.0, 1.0):
                 theta = best.copy()
                 theta[index] += sign * width
-                variants.append(theta)
-        if P > 5:  # the aftermath of clicks, the last column: ignored, or feared twice as much
-            for factor in (0.0, 2.0):
-                theta = best.copy()
-                theta[[P - 1, 2 * P - 1]] *= factor
                 variants.append(theta)
         return variants
 

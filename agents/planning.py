@@ -37,7 +37,7 @@ class GreedyFamily:
     Args:
         simulator: Whom the policies see through.
         candidates: Candidates of every query.
-        features: Item tables; the numeric columns are x, cut at `max_features`.
+        features: Item tables; the numeric columns are x, cut at `max_features`. None: no columns, no categories.
         slate_size: K.
         n_candidates: N.
         max_steps: T.
@@ -49,7 +49,7 @@ class GreedyFamily:
         self,
         simulator: InspectableSimulator,
         candidates: CandidateTable,
-        features: FeatureTables,
+        features: FeatureTables | None,
         *,
         slate_size: int,
         n_candidates: int,
@@ -60,26 +60,27 @@ class GreedyFamily:
         self.simulator = simulator
         self.items = np.ascontiguousarray(candidates.items[:, :n_candidates], np.int32)  # (Q, N)
         self.relevance = np.ascontiguousarray(candidates.scores[:, :n_candidates], np.float32)  # (Q, N)
-        numeric = np.nan_to_num(np.asarray(features.item_numeric[:, :max_features], np.float64))
-        self.columns = np.clip(numeric, -4.0, 4.0)  # (I, F)
-        self.category = np.ascontiguousarray(features.item_category, np.int32)
+        numeric = (
+            np.zeros((simulator.n_items, 0)) if features is None else features.item_numeric[:, :max_features]
+        )
+        self.columns = np.clip(np.nan_to_num(np.asarray(numeric, np.float64)), -4.0, 4.0)  # (I, F)
+        # Without categories every item is one of its own kind: nothing crowds.
+        self.category = np.arange(simulator.n_items, dtype=np.int32)
+        if features is not None:
+            self.category = np.ascontiguousarray(features.item_category, np.int32)
         self.slate_size, self.max_steps = slate_size, max_steps
         self.purchase_weight = float(purchase_weight)
 
     @property
     def width(self) -> int:
         """Length of `theta`: a constant and a slope for each weight."""
-        return 2 * (FIXED + self.columns.shape[1])
+        return 2 * (FIXED + int(self.columns.shape[1]))
 
     def myopic(self) -> NDArray[np.float64]:
         """The weights (2P,) of the policy that cares for this page alone."""
         theta = np.zeros(self.width)
         theta[0] = 1.0
         return theta
-
-    def add_column(self, column: NDArray[np.float64]) -> None:
-        """Let the policies weigh one more item property (I,)."""
-        self.columns = np.ascontiguousarray(np.column_stack([self.columns, column]))
 
     def slates(
         self,
@@ -169,16 +170,14 @@ class GreedyFamily:
 class Tuning:
     """How a planner practises before it serves."""
 
-    rounds: int = 20
+    rounds: int = 16
     """Rounds of the cross-entropy search; 0 leaves the myopic policy."""
     population: int = 24
     """Policies tried per round."""
     elite: int = 6
     """Best of them, which the next round is drawn around."""
-    users: int = 384
+    users: int = 320
     """Sessions per policy and round."""
-    effect_users: int = 16_384
-    """Sessions from which the aftermath of a click on each item is learned; 0 leaves it out."""
 
 
 def tune(
@@ -186,13 +185,10 @@ def tune(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The best weights found for a family, and the spread (2P,) at which the search ended.
 
-    First the aftermath of clicks is learned and added to the family as a column: the mean of what sessions brought
-    after a click on an item, beyond what they bring at that page anyway, shrunk towards 0. Then the cross-entropy
-    method (Rubinstein 1999) searches the weights; every round has users of its own, whom all its policies serve.
-    The winner is checked against the myopic policy on fresh users, and discarded where it is not better.
+    The cross-entropy method (Rubinstein 1999) searches the weights; every round has users of its own, whom all
+    its policies serve. The winner is checked against the myopic policy on fresh users, and discarded where it is
+    not better.
     """
-    if tuning.rounds and tuning.effect_users:
-        family.add_column(_aftermath(family, tuning.effect_users, seed))
     P = family.width // 2
     mean = family.myopic()
     spread = np.full(family.width, 0.3)
@@ -226,39 +222,6 @@ def _mean_scores(
     """Mean score of each policy (M, 2P) over the same `users` sessions."""
     M = thetas.shape[0]
     state = _practice_users(family, users, seed).take(np.tile(np.arange(users), M))
-    return family.play(state, np.repeat(thetas, users, axis=0), seed=seed).reshape(M, users).mean(axis=1)
-
-
-def _aftermath(family: GreedyFamily, users: int, seed: int) -> NDArray[np.float64]:
-    """Learned worth (I,) of a click on an item for the pages that follow, standardised."""
-    key = stream_seed(seed, 1)
-    rng = np.random.default_rng(key)
-    state = _practice_users(family, users, key)
-    theta = np.repeat(family.myopic()[None], users, axis=0)
-    alive = np.arange(users)
-    pages: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]] = []
-    gained = np.zeros((family.max_steps + 1, users))
-    for t in range(family.max_steps):
-        skip = rng.integers(0, 2 * family.slate_size, alive.shape[0])  # not only the best is shown
-        positions = family.slates(state, theta[alive], skip=skip)
-        shown = np.take_along_axis(family.items[state.query], positions, axis=1)
-        feedback = family.simulator.respond(state, shown, seed=key)
-        gained[t, alive] = feedback.click.sum(axis=1) + family.purchase_weight * feedback.purchase.sum(axis=1)
-        pages.append((alive, shown, feedback.click))
-        on = np.flatnonzero(~feedback.left)
-        alive, state = alive[on], state.take(on)
-        if not alive.shape[0]:
-            break
-    later = gained[::-1].cumsum(axis=0)[::-1]  # [t]: from page t on
-    total, count = np.zeros(family.columns.shape[0]), np.zeros(family.columns.shape[0])
-    for t, (who, shown, click) in enumerate(pages[:-1]):
-        after = later[t + 1, who]
-        row, position = np.nonzero(click)
-        clicks = click.sum(axis=1)
-        # Beyond what sessions with as many clicks on this page bring: pleasure itself is not an item's merit.
-        level = np.bincount(clicks, weights=after) / np.maximum(np.bincount(clicks), 1)
-        np.add.at(total, shown[row, position], after[row] - level[clicks[row]])
-        np.add.at(count, shown[row, position], 1.0)
-    effect = total / (count + 20.0)
-    spread = float(effect.std())
-    return effect / spread if spread > 0 else effect
+    scores = family.play(state, np.repeat(thetas, users, axis=0), seed=seed)
+    means: NDArray[np.float64] = scores.reshape(M, users).mean(axis=1)
+    return means

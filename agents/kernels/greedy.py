@@ -45,8 +45,9 @@ def _greedy_row(
             continue
         available += 1
         c = min(max(float(click[n]), 1e-9), 1.0)
-        p = min(max(float(purchase[n]), 1e-6), 1.0 - 1e-6)
-        worth = 1.0 + purchase_weight * p + weight[1] + weight[2] * (math.log(p / (1.0 - p)) + 2.0)
+        bought = min(max(float(purchase[n]), 1e-6), 1.0 - 1e-6)
+        logit = math.log(bought / (1.0 - bought))
+        worth = 1.0 + purchase_weight * bought + weight[1] + weight[2] * (logit + 2.0)
         for f in range(F):
             worth += weight[FIXED + f] * features[i, f]
         reach = c if weight[0] == 1.0 else math.exp(weight[0] * math.log(c))
