@@ -151,7 +151,7 @@ def _read_judgments(
     if wrong.size:
         row = int(wrong[0])
         raise InputError(
-            f"rating {judgments['rating'].iloc[row]!r} is not a number from 0 up ({wrong.size} such rows)",
+            f"rating '{judgments['rating'].iloc[row]}' is not a number from 0 up ({wrong.size} such rows)",
             where=f"judgments, row {row + 1}, column rating",
             mend="give each judgment a number, 0 for irrelevant",
         )

@@ -79,7 +79,7 @@ Nightwear | Bathrobe | dressing gown, spa wrap | 59 | Cotton, Fleece, Linen, Bam
 Shoes | Running Shoes | sneakers, trainers, jogging footwear | 105 | Mesh, Knit, Recycled Mesh | Cushioned, Lightweight, Trail, Breathable | shoes | runner, fit | zepple
 Shoes | Ankle Boots | booties, chelseas | 130 | Leather, Suede, Vegan Leather | Lace-Up, Heeled, Waterproof, Lined | shoes | winter, party |
 Summer Shoes | Sandals | flip-flops, open footwear | 55 | Leather, Cork, Rubber, Vegan Leather | Strappy, Platform, Slip-On, Cushioned | shoes | summer, beach |
-Summer Shoes | Espadrilles | canvas slippers, holiday footwear | 48 | Canvas, Jute, Suede | Slip-On, Platform, Striped, Handmade | shoes | summer, beach |
+Summer Shoes | Espadrilles | rope-soled slippers, holiday footwear | 48 | Canvas, Jute, Suede | Slip-On, Platform, Striped, Handmade | shoes | summer, beach |
 Bags | Backpack | rucksack, knapsack | 82 | Canvas, Nylon, Leather, Recycled Polyester | Roll-Top, Waterproof, Laptop, Foldable | litres | hike, student, travel | tornik
 Bags | Handbag | purse, clutch | 120 | Leather, Vegan Leather, Canvas, Suede | Crossbody, Quilted, Mini, Shoulder | none | party |
 Luggage | Suitcase | trolley case, cabin baggage | 150 | Polycarbonate, Aluminium, Nylon | Cabin-Size, Hard-Shell, Four-Wheel, Expandable | litres | travel | rollmu
