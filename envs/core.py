@@ -124,6 +124,8 @@ class SlateCore:
         self._state = self.world.simulator.begin(begin, seed=self.seed)
         self._history.clear(self._everyone)
         self._over = False
+        none, nobody = np.empty(0, np.int64), np.zeros(self.n_users, np.bool_)
+        self._none_finished = self._observe(none, self._state.query), self._episodes(none, nobody)
         return self._observe(self._everyone, self._state.query)
 
     def step(self, actions: NDArray[Any]) -> StepResult:
@@ -176,18 +178,21 @@ class SlateCore:
         terminated = np.array(feedback.left, np.bool_)
         truncated = ~terminated & (history.pages >= self.task.max_steps)
         finished = np.flatnonzero(terminated | truncated)
-        # A user who left has no next query: the last observation then keeps the one that was answered.
-        final_query = np.where(terminated, shown_query, state.query)
-        final_observation = self._observe(finished, final_query)
-        episodes = self._episodes(finished, terminated)
-        if not self.autoreset and finished.size:
-            self._over = True
-            observation = self._observe(self._everyone, final_query)
-        else:
-            if finished.size:
+        if finished.size:
+            # A user who left has no next query: the last observation then keeps the one that was answered.
+            final_query = np.where(terminated, shown_query, state.query)
+            final_observation = self._observe(finished, final_query)
+            episodes = self._episodes(finished, terminated)
+            if self.autoreset:
                 arrived = self.world.simulator.begin(state.user[finished] + self.stride, seed=self.seed)
                 state.put(finished, arrived)
                 history.clear(finished)
+                observation = self._observe(self._everyone, state.query)
+            else:
+                self._over = True
+                observation = self._observe(self._everyone, final_query)
+        else:
+            final_observation, episodes = self._none_finished
             observation = self._observe(self._everyone, state.query)
         return StepResult(
             observation=observation,

@@ -36,12 +36,15 @@ class Observation:
     def from_dict(cls, arrays: Mapping[str, NDArray[Any]]) -> Observation:
         """From a Gymnasium observation; a single observation becomes a batch of one."""
         batched = arrays["candidates"].ndim == 2
-        return cls(**{f.name: arrays[f.name] if batched else arrays[f.name][None] for f in fields(cls)})
+        return cls(**{name: arrays[name] if batched else arrays[name][None] for name in _NAMES})
 
     def as_dict(self) -> dict[str, NDArray[Any]]:
         """As Gymnasium wants it (no copies)."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: getattr(self, name) for name in _NAMES}
 
     def take(self, rows: NDArray[Any]) -> Observation:
         """The observations at `rows`."""
         return Observation(**{name: array[rows] for name, array in self.as_dict().items()})
+
+
+_NAMES = tuple(f.name for f in fields(Observation))

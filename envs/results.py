@@ -27,7 +27,10 @@ class RewardParts:
 
     def as_dict(self) -> dict[str, NDArray[np.float64]]:
         """Part name to (B,) values."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: getattr(self, name) for name in _PARTS}
+
+
+_PARTS = tuple(f.name for f in fields(RewardParts))
 
 
 @dataclass(frozen=True)
