@@ -43,7 +43,7 @@ def draw_scores(table: FinalTable) -> str:
     """Score of each policy with its interval, best at the top; inline SVG."""
     rows = sorted(table.rows, key=lambda row: row.score.value)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 0.6 + 0.34 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(5.8, 0.6 + 0.3 * len(rows)), layout="constrained")
         axes = figure.subplots()
         for y, row in enumerate(rows):
             colour = _BY_KIND[row.kind]
@@ -63,7 +63,7 @@ def draw_curves(curves: Sequence[Curve]) -> str:
     columns = min(2, len(titles))
     n_rows = -(-len(titles) // columns)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(3.6 * columns, 2.3 * n_rows), layout="constrained")
+        figure = Figure(figsize=(2.9 * columns, 2.0 * n_rows), layout="constrained")
         grid = np.atleast_1d(np.asarray(figure.subplots(n_rows, columns, squeeze=False))).ravel()
         for axes, title in zip(grid, titles, strict=False):
             shown = [curve for curve in curves if curve.title == title]
@@ -92,14 +92,14 @@ def draw_curves(curves: Sequence[Curve]) -> str:
 def draw_positions(rates: Sequence[PositionRates]) -> str:
     """Clicks per page by position; inline SVG."""
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+        figure = Figure(figsize=(5.8, 2.8), layout="constrained")
         axes = figure.subplots()
-        for colour, one in zip(_COLOURS * len(rates), rates, strict=False):
+        for i, one in enumerate(rates):
             axes.plot(
                 np.arange(one.click.shape[0]) + 1,
                 one.click,
-                "o-",
-                color=colour,
+                ("o-", "s--", "^:")[i // len(_COLOURS) % 3],
+                color=_COLOURS[i % len(_COLOURS)],
                 label=one.label,
                 markersize=4,
                 linewidth=1.6,
@@ -108,7 +108,7 @@ def draw_positions(rates: Sequence[PositionRates]) -> str:
         axes.set_ylabel("clicks per page")
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=_INK)
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=_INK, loc="center left", bbox_to_anchor=(1, 0.5))
         _clean(axes, grid="y")
         return _svg(figure, "Clicks per page by position for " + ", ".join(one.label for one in rates))
 

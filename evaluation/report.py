@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from evaluation.atomic import write_text
+from behavior.files import atomic_path
 from evaluation.formatting import count, number, percent, plus_minus, share
 from evaluation.plots import draw_curves, draw_positions, draw_scores
 from evaluation.report_data import ReportData, ReportTable
@@ -22,9 +22,11 @@ def write_report(data: ReportData, path: Path) -> Path:
     """Writes the report, whole or not at all.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The disk is full, or the folder cannot be written to.
     """
-    write_text(path, render_report(data))
+    text = render_report(data)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.atomic import write_text
+from behavior.files import atomic_path
 from evaluation.formatting import count, percent, plus_minus, share
 from evaluation.intervals import Interval
 from evaluation.off_policy import OffPolicyResult
@@ -34,7 +34,7 @@ class TableRow:
     policy: str
     """Its name."""
     kind: str
-    """'baseline', 'behaviour', 'trained' or 'oracle'."""
+    """'baseline', 'behaviour' (it made the log), 'trained' or 'oracle'."""
     n_users: int
     """Users it served."""
     score: Interval
@@ -179,8 +179,9 @@ class FinalTable:
     def write(self, folder: Path, stem: str = "table") -> tuple[Path, Path]:
         """Writes `<stem>.csv` and `<stem>.json` into `folder`, each at once or not at all."""
         paths = folder / f"{stem}.csv", folder / f"{stem}.json"
-        write_text(paths[0], self.to_csv())
-        write_text(paths[1], self.to_json())
+        for path, text in zip(paths, (self.to_csv(), self.to_json()), strict=True):
+            with atomic_path(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         return paths
 
 
@@ -191,7 +192,7 @@ def build_table(
     fitted: OnlineResult | None = None,
     off_policy: Mapping[str, OffPolicyResult] | None = None,
     trained: str | None = None,
-    behaviour: str | None = "behaviour",
+    behaviour: str | None = "behavior",
     oracles: Collection[str] = ("myopic", "planning"),
     low: str = "random",
     high: str = "planning",

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from agents.base import Draw, Policy
 from agents.baselines import MMRPolicy, PopularityPolicy, RandomPolicy, RelevancePolicy
-from behavior.errors import InputError
 from behavior.steps import LoggedSteps, SessionEnd
 from envs.core import SlateCore
 from envs.observation import Observation
@@ -349,9 +348,14 @@ def test_report_escapes_hostile_titles(report: ReportData) -> None:
     assert re.search(r"<h1>&lt;i&gt;run", text)
 
 
-def test_report_into_a_missing_folder_is_refused(report: ReportData, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot write"):
-        write_report(report, tmp_path / "missing" / "report.html")
+def test_a_report_that_cannot_be_made_leaves_the_old_one(report: ReportData, tmp_path: Path) -> None:
+    path = write_report(report, tmp_path / "report.html")
+    before = path.read_bytes()
+    broken = dataclasses.replace(report, curves=(Curve(title="x", steps=np.arange(3), values=np.arange(2)),))
+    with pytest.raises(ValueError, match="shape"):
+        write_report(broken, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_compared_slates_are_for_the_same_user(report: ReportData, world: World) -> None:
