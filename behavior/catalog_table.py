@@ -164,7 +164,12 @@ def _numeric_extras(
     if columns.numeric is None:
         named = set(matching(columns.categorical or (), free))
         return [name for name in free if name not in named and _all_numbers(frame[name])]
-    wanted = _wanted(columns.numeric, free, "numeric", source)
+    # a name listed as categorical is meant more than a pattern that happens to fit it
+    wanted = [
+        name
+        for name in _wanted(columns.numeric, free, "numeric", source)
+        if name in columns.numeric or name not in (columns.categorical or ())
+    ]
     faults = [
         Fault(
             row=int(row) + 1,

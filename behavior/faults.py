@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from behavior.errors import InputError
+from behavior.vocabulary import COMMON_NAMES
 
 __all__ = ["Fault", "missing_columns", "raise_faults", "suggest"]
 
@@ -62,6 +64,9 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """A "did you mean" for `name` among `known`, empty where nothing is near."""
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    if not near:
+        usual = COMMON_NAMES.get(name, ())
+        near = [low for low in by_lower if any(word in re.split(r"[^a-z]+", low) for word in usual)][:3]
     if not near:  # names such as `id` for `item_id`: one within the other
         near = [low for low in by_lower if low in name.lower() or name.lower() in low][:3]
     return f"did you mean {' or '.join(repr(by_lower[n]) for n in near)}?" if near else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "CANDIDATE_COLUMNS",
     "CATALOG_COLUMNS",
+    "COMMON_NAMES",
     "CONTEXT_PREFIX",
     "LOG_COLUMNS",
     "OPTIONAL_LOG_COLUMNS",
@@ -56,6 +57,23 @@ CANDIDATE_COLUMNS: dict[str, str] = {
     "item_id": "text: a product of the catalogue",
 }
 """Columns of the companion table of candidates."""
+
+COMMON_NAMES: dict[str, tuple[str, ...]] = {
+    "item_id": ("product", "sku", "article", "asin", "item", "doc"),
+    "session_id": ("session", "visit"),
+    "user_id": ("user", "customer", "client", "visitor"),
+    "step": ("page", "impression", "request"),
+    "timestamp": ("time", "date", "ts", "at"),
+    "query": ("search", "term", "keyword", "q"),
+    "position": ("rank", "slot", "place", "pos"),
+    "click": ("click",),
+    "purchase": ("order", "bought", "buy", "conversion", "sale"),
+    "rank": ("position", "order"),
+    "title": ("name",),
+    "category": ("department", "type", "group"),
+    "price": ("cost", "amount"),
+}
+"""Words by which shops often call a column, for suggestions only: nothing is mapped by a guess."""
 
 CONTEXT_PREFIX = "context_"
 """Columns of the log with this prefix are what the shop knew of the user."""
