@@ -1,4 +1,4 @@
-"""Points numba's disk cache at a folder named after the kernels' sources. Import this before numba.
+"""Points numba's disk cache at a folder named after the kernels' sources. Import this before numba and torch.
 
 Numba keys its cache by the file a function is defined in and does not notice an edit to a function it calls in
 another file; it then runs stale machine code in silence. A folder keyed by a digest of every kernel source
@@ -31,3 +31,7 @@ def _cache_home() -> Path:
 
 
 os.environ["NUMBA_CACHE_DIR"] = str(_cache_home() / "numba" / kernel_digest())
+# OpenMP's threads spin while they wait. Where other processes want the same cores, each parallel kernel then
+# waits for a descheduled spinner: two threads ran twenty times slower than one. The library reads this once, when
+# it is loaded, so this module should be imported before torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
