@@ -57,7 +57,7 @@ Drinkware | Wine Glasses | stemware, goblets | 42 | Crystal, Glass | Stemmed, St
 Tableware | Dinner Plates | dishes, crockery | 58 | Stoneware, Porcelain, Bamboo | Glazed, Stackable, Rimmed, Handmade | pieces | hosting, flat |
 Tableware | Serving Bowl | salad dish, fruit vessel | 34 | Stoneware, Olive Wood, Glass, Porcelain | Large, Handmade, Glazed, Shallow | diameter | hosting, cook |
 Coffee and Tea | Espresso Machine | barista appliance, cappuccino brewer | 340 | Stainless Steel, Aluminium | Automatic, Manual, Compact, Dual-Boiler | volume | coffee, gadget | presslow
-Coffee and Tea | Electric Kettle | hot water boiler | 49 | Stainless Steel, Glass | Cordless, Gooseneck, Quiet, Temperature-Control | volume | coffee, flat |
+Coffee and Tea | Electric Kettle | tea water boiler | 49 | Stainless Steel, Glass | Cordless, Gooseneck, Quiet, Temperature-Control | volume | coffee, flat |
 Kitchen Appliances | Blender | smoothie mixer, liquidiser | 92 | Glass, Stainless Steel, Plastic | High-Speed, Portable, Compact, Quiet | volume | cook, healthy | wirbo
 Kitchen Appliances | Toaster | bread browner | 52 | Stainless Steel, Plastic | Two-Slice, Four-Slice, Retro, Long-Slot | volume | flat |
 """,
@@ -66,7 +66,7 @@ Tops | T-Shirt | tee, crewneck top | 24 | Cotton, Linen, Bamboo, Polyester | Sli
 Tops | Oxford Shirt | button-down, business blouse | 52 | Cotton, Linen, Flannel, Silk | Slim-Fit, Non-Iron, Checked, Long-Sleeve | clothes | work |
 Knitwear | Sweater | pullover, jumper | 68 | Wool, Cashmere, Cotton, Merino | Roll-Neck, Crew-Neck, Cable-Knit, Oversized | clothes | winter, cosy | knorl
 Knitwear | Cardigan | open front knit, buttoned woolly | 74 | Wool, Cashmere, Cotton, Merino | Cropped, Long, Belted, Chunky | clothes | winter, cosy |
-Trousers | Jeans | dungarees, blue work pants | 72 | Denim, Organic Denim | Slim-Fit, Straight, High-Waist, Wide-Leg | clothes | student | rivno
+Trousers | Jeans | dungarees, five-pocket pants | 72 | Denim, Organic Denim | Slim-Fit, Straight, High-Waist, Wide-Leg | clothes | student | rivno
 Trousers | Chinos | casual slacks, khakis | 58 | Cotton, Linen, Corduroy | Slim-Fit, Stretch, Pleated, Straight | clothes | work, summer |
 Outerwear | Rain Jacket | anorak, windbreaker | 110 | Nylon, Polyester, Waxed Cotton | Waterproof, Hooded, Packable, Lightweight | clothes | hike | plaskar
 Outerwear | Winter Coat | parka, overcoat | 190 | Wool, Down, Polyester, Cashmere | Hooded, Long, Quilted, Double-Breasted | clothes | winter |
@@ -82,7 +82,7 @@ Summer Shoes | Sandals | flip-flops, open footwear | 55 | Leather, Cork, Rubber,
 Summer Shoes | Espadrilles | rope-soled slippers, holiday footwear | 48 | Canvas, Jute, Suede | Slip-On, Platform, Striped, Handmade | shoes | summer, beach |
 Bags | Backpack | rucksack, knapsack | 82 | Canvas, Nylon, Leather, Recycled Polyester | Roll-Top, Waterproof, Laptop, Foldable | litres | hike, student, travel | tornik
 Bags | Handbag | purse, clutch | 120 | Leather, Vegan Leather, Canvas, Suede | Crossbody, Quilted, Mini, Shoulder | none | party |
-Luggage | Suitcase | trolley case, cabin baggage | 150 | Polycarbonate, Aluminium, Nylon | Cabin-Size, Hard-Shell, Four-Wheel, Expandable | litres | travel | rollmu
+Luggage | Suitcase | trolley case, wheeled baggage | 150 | Polycarbonate, Aluminium, Nylon | Cabin-Size, Hard-Shell, Four-Wheel, Expandable | litres | travel | rollmu
 Luggage | Toiletry Bag | cosmetics pouch, washbag | 29 | Canvas, Nylon, Leather | Hanging, Waterproof, Compact, Quilted | none | travel, spa |
 Leather Goods | Wallet | billfold, card holder | 48 | Leather, Vegan Leather, Carbon Fibre | Slim, Zipped, Bifold, RFID-Blocking | none | work | pengo
 Leather Goods | Belt | waist strap | 39 | Leather, Suede, Canvas, Vegan Leather | Braided, Reversible, Wide, Classic | clothes | work |
@@ -90,15 +90,15 @@ Jewellery and Watches | Wristwatch | timepiece, chronograph | 180 | Stainless St
 Jewellery and Watches | Necklace | pendant, neck chain | 75 | Silver, Gold, Pearl | Layered, Delicate, Engraved, Long | length | party |
 """,
     "Sports": """
-Camping | Tent | camping shelter, canvas house | 210 | Nylon, Polyester, Canvas | Two-Person, Four-Person, Ultralight, Pop-Up | none | camp, hike | zelpo
-Camping | Sleeping Bag | outdoor bedroll, mummy cocoon | 98 | Down, Polyester, Nylon | Mummy-Shaped, Three-Season, Ultralight, Double | none | camp, hike |
+Camping | Tent | camping shelter, portable outdoor house | 210 | Nylon, Polyester, Canvas | Two-Person, Four-Person, Ultralight, Pop-Up | none | camp, hike | zelpo
+Camping | Sleeping Bag | outdoor bedroll, zipped quilt cocoon | 98 | Down, Polyester, Nylon | Mummy-Shaped, Three-Season, Ultralight, Double | none | camp, hike |
 Hiking | Trekking Poles | walking sticks, nordic canes | 62 | Carbon Fibre, Aluminium | Foldable, Telescopic, Cork-Grip, Ultralight | length | hike |
 Hiking | Headlamp | forehead torch | 38 | Plastic, Aluminium | Rechargeable, Waterproof, Ultralight, Bright | none | camp, runner, hike |
 Gym | Yoga Mat | pilates pad, stretching underlay | 42 | Cork, Rubber, Jute | Non-Slip, Foldable, Extra-Thick, Travel | length | yoga, fit | matzu
 Gym | Dumbbells | hand weights, barbells for home | 70 | Cast Iron, Steel, Rubber | Adjustable, Hexagonal, Coated, Compact | weight | fit |
 Cycling | Bicycle Helmet | bike headgear, crash hat | 75 | Polycarbonate, Foam | Urban, Road, Ventilated, Foldable | head | bike | kopfen
 Cycling | Bicycle Lock | anti-theft chain, bike security | 55 | Hardened Steel, Steel | Folding, U-Shaped, Keyed, Heavy-Duty | length | bike |
-Swimming | Swimsuit | bathing costume, beachwear one piece | 48 | Recycled Nylon, Polyester | Sporty, Quick-Dry, High-Cut, Striped | clothes | beach, summer |
+Swimming | Swimsuit | bathing costume, monokini | 48 | Recycled Nylon, Polyester | Sporty, Quick-Dry, High-Cut, Striped | clothes | beach, summer |
 Swimming | Swim Goggles | underwater glasses, pool eyewear | 24 | Silicone, Polycarbonate | Anti-Fog, Mirrored, Racing, Junior | none | beach, fit |
 Hydration | Water Bottle | drinking flask, canteen | 27 | Stainless Steel, Glass, Titanium, Plastic | Insulated, Leakproof, Wide-Mouth, Foldable | volume | runner, hike, fit, yoga |
 Hydration | Lunch Box | bento, meal container | 25 | Stainless Steel, Bamboo, Glass | Leakproof, Insulated, Stackable, Divided | volume | student, healthy, work |
@@ -135,7 +135,7 @@ Hand Tools | Screwdriver Set | phillips and torx bits, turnscrews | 36 | Chrome 
 Toys | Building Blocks | construction bricks, stacking cubes | 36 | Beech, Maple, Plastic | Magnetic, Classic, Rainbow, Large | pieces | toddler, play | klotzi
 Toys | Plush Toy | stuffed animal, cuddly teddy | 24 | Cotton, Polyester, Wool | Giant, Washable, Handmade, Musical | height | toddler, baby |
 Games | Board Game | tabletop fun, dice and cards night | 34 | Cardboard, Beech | Cooperative, Strategy, Family, Travel | players | play, party |
-Games | Jigsaw Puzzle | brain teaser, picture pieces | 20 | Cardboard, Beech | Panoramic, Family, Vintage, Junior | pieces | play |
+Games | Jigsaw Puzzle | brain teaser, cut-up picture | 20 | Cardboard, Beech | Panoramic, Family, Vintage, Junior | pieces | play |
 Nursery | Baby Cot | crib, infant bed | 210 | Beech, Pine, Oak | Convertible, Foldable, Rocking, Adjustable | none | baby |
 Nursery | Baby Carrier | infant sling, kangaroo pouch | 95 | Cotton, Linen, Mesh | Ergonomic, Wrap, Breathable, Hip-Seat | none | baby | tragli
 Kids Outdoors | Balance Bike | toddler cycle, push two-wheeler | 85 | Beech, Steel, Aluminium | Adjustable, Lightweight, Classic, Foldable | none | toddler, bike |
