@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,27 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from agents.network_config import NetworkConfig
 from encoders.features import FeatureTables
 
-__all__ = ["CandidateScorer", "NetworkConfig", "PageFeatures", "PageInputs", "StateMlp"]
+__all__ = ["CandidateScorer", "PageFeatures", "PageInputs", "StateMlp", "standardise"]
 
 _DENSE_LIMIT = 16_000_000
 _CATEGORY_BINS = 512
 _STATE_PARTS = 4  # query, clicked mean, last page's clicked mean, last page's skipped mean
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """Sizes of the networks shared by the learners."""
-
-    state_width: int = 64
-    """Width of the two hidden layers over the session state."""
-    candidate_width: int = 32
-    """Hidden units of the small network that looks at one candidate."""
-    relevance_scale: float = 1.5
-    """Initial weight of the (standardised) relevance logit: an untrained policy ranks by relevance."""
-    value_scale: float = 10.0
-    """Unit of the session values: their networks start at zero and would creep to returns of ten and more."""
 
 
 class PageInputs(NamedTuple):
@@ -47,7 +33,6 @@ class PageInputs(NamedTuple):
     state: Tensor  # (B, S) session, query and a summary of the candidates
     candidates: Tensor  # (B, N, C) features of each candidate
     vectors: Tensor  # (B, N, D) candidate vectors, zeros at padding
-    relevance: Tensor  # (B, N) relevance logit, standardised over the page's candidates
     logit: Tensor  # (B, N) logit of the candidate's score (a click probability)
     purchase_logit: Tensor  # (B, N) the relevance model's logit of a purchase given a click
     valid: Tensor  # (B, N) bool, False at padding
@@ -66,6 +51,13 @@ def _mean(vectors: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean of `vectors` (B, M, D) by `weight` (B, M); zeros where all weights are zero."""
     total = torch.bmm(weight.unsqueeze(1), vectors).squeeze(1)  # (B, D)
     return total / weight.sum(1, keepdim=True).clamp_min(1.0)
+
+
+def standardise(values: Tensor, valid: Tensor) -> Tensor:
+    """`values` (B, N) less their mean over their spread among the page's candidates; zeros at padding."""
+    count = valid.sum(1, keepdim=True).clamp_min(1)
+    centred = torch.where(valid, values - (values * valid).sum(1, keepdim=True) / count, 0.0)
+    return centred / (centred.square().sum(1, keepdim=True) / count).sqrt().clamp_min(0.1)
 
 
 class PageFeatures(nn.Module):
@@ -147,9 +139,6 @@ class PageFeatures(nn.Module):
         cosines = torch.bmm(vectors, parts)  # (B, N, P); means of unit vectors, so at most 1
 
         logit = torch.logit(observation["scores"].float().clamp(1e-4, 1 - 1e-4))  # (B, N)
-        count = valid.sum(1, keepdim=True).clamp_min(1)
-        centred = torch.where(valid, logit - (logit * valid).sum(1, keepdim=True) / count, 0.0)
-        relevance = centred / (centred.square().sum(1, keepdim=True) / count).sqrt().clamp_min(0.1)
 
         category = self._category(items)  # (B, N)
         slate_category = self._category(slate)  # (B, K)
@@ -158,7 +147,7 @@ class PageFeatures(nn.Module):
         rank = torch.arange(items.shape[1], device=items.device, dtype=torch.float32) / items.shape[1]
         columns = torch.stack(
             (
-                relevance,
+                standardise(logit, valid),
                 logit / 3.0,
                 rank.expand_as(logit),
                 buy / 3.0,
@@ -177,7 +166,7 @@ class PageFeatures(nn.Module):
         candidates = torch.cat((columns, cosines, _rows(self.item_numeric, items)), dim=2)  # (B, N, C)
         candidates = torch.where(valid.unsqueeze(2), candidates, 0.0)
         top = candidates[:, : self.slate_size].mean(1)  # the page that relevance alone would show
-        mean = candidates.sum(1) / count
+        mean = candidates.sum(1) / valid.sum(1, keepdim=True).clamp_min(1)
         state = torch.cat(
             (
                 parts.flatten(1),
@@ -191,7 +180,7 @@ class PageFeatures(nn.Module):
             ),
             dim=1,
         )  # (B, S)
-        return PageInputs(state, candidates, vectors, relevance, logit, buy, valid)
+        return PageInputs(state, candidates, vectors, logit, buy, valid)
 
     def _category(self, items: Tensor) -> Tensor:
         return self.item_category[torch.where(items < 0, self.item_category.shape[0] - 1, items).long()]

@@ -116,8 +116,7 @@ class SlateDQN(DQN):
         assert isinstance(self.action_space, spaces.MultiDiscrete)
         size = len(self.action_space.nvec)
         slates = np.argsort(-scores, axis=1, kind="stable")[:, :size]
-        now = time.perf_counter()
-        self.stopwatch.add(policy=now - start, steps=n_envs)
+        self.stopwatch.add(policy=time.perf_counter() - start)
         return slates, slates
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
@@ -139,7 +138,7 @@ class SlateDQN(DQN):
             page = self.policy.q_net(batch.observations)
             realised = page.realised_value(shown, click, purchase)
             td_loss = F.smooth_l1_loss(realised, target)
-            click_loss, purchase_loss = page.feedback_loss(shown, click, purchase)
+            click_loss, purchase_loss = page.response.loss(shown, click, purchase)
             loss = td_loss + self.feedback_coef * (click_loss + purchase_loss)
             self.policy.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -20,9 +20,10 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from agents.networks import CandidateScorer, NetworkConfig, PageFeatures, StateMlp
+from agents.network_config import NetworkConfig
+from agents.networks import CandidateScorer, PageFeatures, StateMlp
+from agents.response import Response, ResponseModel
 from encoders.features import FeatureTables
 
 __all__ = ["PageValues", "SlateQNetwork"]
@@ -37,27 +38,25 @@ class PageValues(NamedTuple):
     shown: Tensor  # (B, N) u(s, i)
     clicked: Tensor  # (B, N) c(s, i)
     purchased: Tensor  # (B, N) d(s, i)
-    attraction: Tensor  # (B, N) click logit but for the position
-    conversion: Tensor  # (B, N) purchase logit given a click
-    position: Tensor  # (K,) what a position adds to the click logit
+    response: Response  # clicks and purchases
     valid: Tensor  # (B, N) bool
 
     def gain(self) -> Tensor:
         """Expected worth (B, N) of a click on each candidate."""
-        return self.clicked + torch.sigmoid(self.conversion) * self.purchased
+        return self.clicked + torch.sigmoid(self.response.conversion) * self.purchased
 
     def item_values(self) -> Tensor:
         """What showing a candidate adds to the page, averaged over positions (B, N); very low at padding."""
-        probability = torch.sigmoid(self.attraction.unsqueeze(2) + self.position).mean(2)
-        return torch.where(self.valid, self.shown + probability * self.gain(), _NEVER)
+        worth = self.shown + self.response.click_probability() * self.gain()
+        return torch.where(self.valid, worth, _NEVER)
 
     def best_slates(self) -> Tensor:
         """Greedy slates (B, K): the K candidates of the highest item value, best first."""
-        return self.item_values().topk(self.position.shape[0], dim=1).indices
+        return self.item_values().topk(self.response.position.shape[0], dim=1).indices
 
     def slate_value(self, slates: Tensor) -> Tensor:
         """Q(s, A) of slates (B, K), shape (B,)."""
-        probability = torch.sigmoid(self.attraction.gather(1, slates) + self.position)  # (B, K)
+        probability = self.response.slate_click_probability(slates)  # (B, K)
         worth = self.shown.gather(1, slates) + probability * self.gain().gather(1, slates)
         return self.untouched + worth.sum(1)
 
@@ -69,15 +68,6 @@ class PageValues(NamedTuple):
             + purchase * self.purchased.gather(1, slates)
         )
         return self.untouched + worth.sum(1)
-
-    def feedback_loss(self, slates: Tensor, click: Tensor, purchase: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean log losses of the click model over shown items and of the purchase model over clicked ones."""
-        logit = self.attraction.gather(1, slates) + self.position
-        clicks = F.binary_cross_entropy_with_logits(logit, click)
-        each = F.binary_cross_entropy_with_logits(
-            self.conversion.gather(1, slates), purchase, reduction="none"
-        )
-        return clicks, (each * click).sum() / click.sum().clamp_min(1.0)
 
 
 class SlateQNetwork(BasePolicy):
@@ -112,26 +102,22 @@ class SlateQNetwork(BasePolicy):
         )
         self.value_scale = network.value_scale
         self.scorer = CandidateScorer(self.page, network, n_outputs=3)
-        self.response = CandidateScorer(self.page, network, n_outputs=2)
+        self.response = ResponseModel(self.page, network, slate_size=slate_size)
         self.state = StateMlp(self.page.state_size, network.state_width)
         self.untouched = nn.Linear(network.state_width, 1)
         nn.init.zeros_(self.untouched.weight)
         nn.init.zeros_(self.untouched.bias)
-        self.position = nn.Parameter(torch.zeros(slate_size))
 
     def forward(self, obs: PyTorchObs) -> PageValues:
         """Values of `B` pages."""
         page = self.page(obs)
         shown, clicked, purchased = self.scorer(page).unbind(2)
-        attraction, conversion = self.response(page).unbind(2)
         return PageValues(
             untouched=self.value_scale * self.untouched(self.state(page.state)).squeeze(1),
             shown=shown,
             clicked=1.0 + clicked,
             purchased=1.0 + purchased,
-            attraction=attraction + page.logit,
-            conversion=conversion + page.purchase_logit,
-            position=self.position,
+            response=self.response(page),
             valid=page.valid,
         )
 

@@ -10,7 +10,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor
 
 from agents.dqn.network import SlateQNetwork
-from agents.networks import NetworkConfig
+from agents.network_config import NetworkConfig
 from encoders.features import FeatureTables
 
 __all__ = ["SlateQPolicy"]

@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agents.ppo.config import PPOConfig
     from agents.ppo.distribution import PlackettLuceDistribution, slate_entropy, slate_log_prob
     from agents.ppo.learner import SlatePPO
     from agents.ppo.policy import PlackettLucePolicy
 
-__all__ = ["PlackettLuceDistribution", "PlackettLucePolicy", "SlatePPO", "slate_entropy", "slate_log_prob"]
+__all__ = [
+    "PPOConfig",
+    "PlackettLuceDistribution",
+    "PlackettLucePolicy",
+    "SlatePPO",
+    "slate_entropy",
+    "slate_log_prob",
+]
 
 _HOME = {
+    "PPOConfig": "agents.ppo.config",
     "PlackettLuceDistribution": "agents.ppo.distribution",
     "PlackettLucePolicy": "agents.ppo.policy",
     "SlatePPO": "agents.ppo.learner",

@@ -18,7 +18,10 @@ class SlotBatch(NamedTuple):
 
     observations: dict[str, Tensor]
     slates: Tensor  # (B, K)
+    click: Tensor  # (B, K)
+    purchase: Tensor  # (B, K)
     log_prob: Tensor  # (B, K) of each choice when it was made
+    gain: Tensor  # (B, N) expected gains by which they were made
     advantages: Tensor  # (B, K)
     returns: Tensor  # (B, K + 1) targets of the critic
 
@@ -95,24 +98,35 @@ class SlotRolloutBuffer(DictRolloutBuffer):
         shape = (self.buffer_size, self.n_envs, self.action_dim)
         wide = (*shape[:2], self.action_dim + 1)
         self.slates = np.zeros(shape, np.int64)
+        self.click = np.zeros(shape, np.float32)
+        self.purchase = np.zeros(shape, np.float32)
         self.slot_log_probs = np.zeros(shape, np.float32)
         self.slot_rewards = np.zeros(wide, np.float32)
         self.slot_values = np.zeros(wide, np.float32)
+        self.gain = np.zeros((*shape[:2], self.observation_space["candidates"].shape[0]), np.float32)
         self.dones = np.zeros(shape[:2], np.bool_)
 
     def put(
         self,
         observation: dict[str, NDArray[Any]],
         slates: NDArray[np.int64],
+        click: NDArray[np.float32],
+        purchase: NDArray[np.float32],
         rewards: NDArray[np.float32],
         dones: NDArray[np.bool_],
         values: NDArray[np.float32],
         log_probs: NDArray[np.float32],
+        gain: NDArray[np.float32],
     ) -> None:
-        """Add one step of all users: slates (B, K), rewards and values (B, K + 1), log-probabilities (B, K)."""
+        """Add one step of all users.
+
+        Rewards and values are (B, K + 1), `dones` (B,), `gain` (B, N), all else (B, K).
+        """
         at = self.pos
         for name, array in observation.items():
             self.observations[name][at] = array
+        self.gain[at] = gain
+        self.click[at], self.purchase[at] = click, purchase
         self.slates[at], self.slot_log_probs[at] = slates, log_probs
         self.slot_rewards[at], self.slot_values[at], self.dones[at] = rewards, values, dones
         self.rewards[at], self.values[at] = rewards.sum(1), values.sum(1)
@@ -142,7 +156,10 @@ class SlotRolloutBuffer(DictRolloutBuffer):
             yield SlotBatch(
                 observations={name: self.to_torch(array[at]) for name, array in self.observations.items()},
                 slates=self.to_torch(self.slates[at]),
+                click=self.to_torch(self.click[at]),
+                purchase=self.to_torch(self.purchase[at]),
                 log_prob=self.to_torch(self.slot_log_probs[at]),
+                gain=self.to_torch(self.gain[at]),
                 advantages=self.to_torch(self.slot_advantages[at]),
                 returns=self.to_torch(self.slot_returns[at]),
             )

@@ -39,6 +39,7 @@ class SlatePPO(PPO):
         click_reward: Reward of a click in the environment, credited to its position.
         purchase_reward: Reward of a purchase, likewise.
         slot_lambda: How far a choice is credited with the positions below it; see `slot_advantages`.
+        feedback_coef: Weight of the response model's log losses.
         bootstrap_at_limit: Whether the step limit only cuts the session (bootstrap), or ends the task.
         **kwargs: As SB3's PPO.
     """
@@ -52,10 +53,12 @@ class SlatePPO(PPO):
         click_reward: float = 1.0,
         purchase_reward: float = 5.0,
         slot_lambda: float = 0.0,
+        feedback_coef: float = 1.0,
         bootstrap_at_limit: bool = True,
         **kwargs: Any,
     ) -> None:
         self.click_reward, self.purchase_reward = click_reward, purchase_reward
+        self.feedback_coef = feedback_coef
         self.bootstrap_at_limit = bootstrap_at_limit
         self.stopwatch = Stopwatch()
         super().__init__(
@@ -79,19 +82,16 @@ class SlatePPO(PPO):
             before: Any = self._last_obs
             with torch.no_grad():
                 drawn = self.policy.act(obs_as_tensor(before, self.device))
-            slates, values, log_probs = (tensor.cpu().numpy() for tensor in drawn)
-            acted = time.perf_counter()
+            slates, values, log_probs, gain = (tensor.cpu().numpy() for tensor in drawn)
+            self.stopwatch.add(policy=time.perf_counter() - start)
             new_obs, rewards, dones, infos = env.step(slates)
-            self.stopwatch.add(
-                policy=acted - start, simulator=time.perf_counter() - acted, steps=env.num_envs
-            )
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
             self._update_info_buffer(infos, dones)
-            by_slot = self._slot_rewards(new_obs, rewards, dones, infos)  # type: ignore[arg-type]
-            rollout_buffer.put(before, slates, by_slot, dones, values, log_probs)
+            click, purchase, by_slot = self._feedback(new_obs, rewards, dones, infos)  # type: ignore[arg-type]
+            rollout_buffer.put(before, slates, click, purchase, by_slot, dones, values, log_probs, gain)
             self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
         last: Any = self._last_obs
         rollout_buffer.finish(self._values(last))
@@ -104,14 +104,17 @@ class SlatePPO(PPO):
             values = self.policy.predict_values(obs_as_tensor(dict(observation), self.device))
         return values.flatten().cpu().numpy()
 
-    def _slot_rewards(
+    def _feedback(
         self,
         new_obs: Mapping[str, NDArray[Any]],
         rewards: NDArray[np.float32],
         dones: NDArray[np.bool_],
         infos: list[dict[str, Any]],
-    ) -> NDArray[np.float32]:
-        """Rewards (B, K + 1): of each position, and the rest; plus the value beyond a step limit."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Clicks and purchases (B, K), and rewards (B, K + 1): of each position, and the rest.
+
+        The rest takes in the value beyond a step limit.
+        """
         click, purchase = new_obs["last_click"].copy(), new_obs["last_purchase"].copy()  # (B, K)
         finished = np.flatnonzero(dones)
         final: dict[str, NDArray[Any]] = {}
@@ -127,7 +130,13 @@ class SlatePPO(PPO):
             # One critic pass for all of them; SB3 makes one of a single row for each.
             values = self._values({name: array[cut] for name, array in final.items()})
             rest[finished[cut]] += self.gamma * values
-        return np.concatenate([slots, rest[:, None]], axis=1).astype(np.float32)
+        return click, purchase, np.concatenate([slots, rest[:, None]], axis=1).astype(np.float32)
+
+    def _update_learning_rate(self, optimizers: list[torch.optim.Optimizer] | torch.optim.Optimizer) -> None:
+        """SB3's schedule, times each parameter group's own factor."""
+        super()._update_learning_rate(optimizers)
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] *= group["factor"]
 
     def train(self) -> None:
         """Update the policy from the rollouts."""
@@ -142,7 +151,9 @@ class SlatePPO(PPO):
         n_batches, kl, stopped = 0, 0.0, False
         for _ in range(self.n_epochs):
             for batch in buffer.batches(self.batch_size, self.shuffler):
-                values, log_prob, entropy = self.policy.judge(batch.observations, batch.slates)
+                values, log_prob, entropy, response = self.policy.judge(
+                    batch.observations, batch.slates, batch.gain
+                )
                 advantages = (batch.advantages - centre) / spread  # (B, K)
                 log_ratio = log_prob - batch.log_prob
                 ratio = log_ratio.exp()
@@ -150,7 +161,9 @@ class SlatePPO(PPO):
                 policy_loss = -gain.sum(1).mean()
                 value_loss = (values - batch.returns).square().sum(1).mean()
                 mean_entropy = entropy.mean()
+                click_loss, purchase_loss = response.loss(batch.slates, batch.click, batch.purchase)
                 loss = policy_loss + self.vf_coef * value_loss - self.ent_coef * mean_entropy
+                loss = loss + self.feedback_coef * (click_loss + purchase_loss)
                 kl = float((ratio - 1 - log_ratio).detach().sum(1).mean())
                 if self.target_kl is not None and kl > 1.5 * self.target_kl:
                     stopped = True
@@ -166,6 +179,8 @@ class SlatePPO(PPO):
                     ("value_loss", value_loss),
                     ("entropy", mean_entropy),
                     ("clip_fraction", clipped),
+                    ("click_loss", click_loss),
+                    ("purchase_loss", purchase_loss),
                 ):
                     sums[name] = sums.get(name, 0.0) + float(value.detach())
             self._n_updates += 1
@@ -176,6 +191,6 @@ class SlatePPO(PPO):
         explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         self.logger.record("train/explained_variance", explained)
         self.logger.record("train/approx_kl", kl)
-        self.logger.record("train/relevance_scale", float(self.policy.relevance_scale.detach()))
+        self.logger.record("train/gain_scale", float(self.policy.gain_scale.detach()))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.stopwatch.add(update=time.perf_counter() - start)

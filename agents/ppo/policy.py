@@ -12,8 +12,16 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from agents.networks import CandidateScorer, NetworkConfig, PageFeatures, PageInputs, StateMlp
+from agents.network_config import NetworkConfig
+from agents.networks import (
+    CandidateScorer,
+    PageFeatures,
+    PageInputs,
+    StateMlp,
+    standardise,
+)
 from agents.ppo.distribution import MASKED, PlackettLuceDistribution, slate_entropy, slot_log_prob
+from agents.response import Response, ResponseModel
 from encoders.features import FeatureTables
 
 __all__ = ["PlackettLucePolicy"]
@@ -22,8 +30,11 @@ __all__ = ["PlackettLucePolicy"]
 class PlackettLucePolicy(ActorCriticPolicy):
     """Scores candidates, ranks by Plackett-Luce, and values the session; any SB3 on-policy learner takes it.
 
-    The untrained actor ranks by relevance. Actor and critic share features but no weights: they are cheap, and
-    the critic's large early errors would otherwise move the ranking.
+    The score of a candidate is its expected immediate gain (the logarithm, standardised over the page), as a
+    response model learned from the feedback of every position foretells it, plus what policy gradients find out:
+    what pays later, and what the response model cannot say. The untrained actor thus ranks by relevance. Actor,
+    critic and response model share features but no weights: they are cheap, and the critic's large early errors
+    would otherwise move the ranking.
 
     Args:
         observation_space: The environment's Dict space.
@@ -31,6 +42,10 @@ class PlackettLucePolicy(ActorCriticPolicy):
         lr_schedule: SB3's schedule.
         tables: The public tables.
         network: Sizes.
+        click_reward: Reward of a click, for the expected gain of a candidate.
+        purchase_reward: Reward of a purchase, likewise.
+        actor_rate: The actor's step size as a share of the others': policy gradients are far noisier than the
+            log losses of the response model.
         sample_seed: Seed of the policy's own Gumbel noise.
         **kwargs: SB3's optimiser options.
     """
@@ -43,11 +58,18 @@ class PlackettLucePolicy(ActorCriticPolicy):
         *,
         tables: FeatureTables,
         network: NetworkConfig | None = None,
+        click_reward: float = 1.0,
+        purchase_reward: float = 5.0,
+        actor_rate: float = 0.1,
         sample_seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self._tables, self._network, self._sample_seed = tables, network or NetworkConfig(), sample_seed
-        super().__init__(observation_space, action_space, lr_schedule, net_arch=[], ortho_init=False, **kwargs)
+        self.actor_rate = actor_rate
+        self.click_reward, self.purchase_reward = click_reward, purchase_reward
+        super().__init__(
+            observation_space, action_space, lr_schedule, net_arch=[], ortho_init=False, **kwargs
+        )
 
     def make_features_extractor(self) -> Any:
         """Features are made by `PageFeatures`; SB3's extractor only has to exist."""
@@ -64,15 +86,18 @@ class PlackettLucePolicy(ActorCriticPolicy):
             self._tables, n_candidates=n_candidates, slate_size=slate_size, context_size=context[0]
         )
         self.scorer = CandidateScorer(self.page, self._network, n_outputs=1)
-        self.relevance_scale = nn.Parameter(torch.tensor(self._network.relevance_scale))
+        self.response = ResponseModel(self.page, self._network, slate_size=slate_size)
+        self.gain_scale = nn.Parameter(torch.tensor(self._network.gain_scale))
         self.critic = StateMlp(self.page.state_size, self._network.state_width)
         self.value_net = nn.Linear(self._network.state_width, slate_size + 1)
         nn.init.zeros_(self.value_net.weight)
         nn.init.zeros_(self.value_net.bias)
         self.generator = torch.Generator().manual_seed(self._sample_seed)
         self.action_dist = PlackettLuceDistribution(n_candidates, slate_size, generator=self.generator)
+        actor = [*self.scorer.parameters(), self.gain_scale]
+        others = [p for part in (self.response, self.critic, self.value_net) for p in part.parameters()]
         self.optimizer = self.optimizer_class(
-            self.parameters(),
+            [{"params": actor, "factor": self.actor_rate}, {"params": others, "factor": 1.0}],
             lr=lr_schedule(1),  # type: ignore[call-arg]
             **self.optimizer_kwargs,
         )
@@ -80,20 +105,32 @@ class PlackettLucePolicy(ActorCriticPolicy):
     def to(self, *args: Any, **kwargs: Any) -> PlackettLucePolicy:
         """Move the policy; its source of noise moves along (generators live on one device)."""
         moved = super().to(*args, **kwargs)
-        device = self.relevance_scale.device
+        device = self.gain_scale.device
         if self.generator.device != device:
             self.generator = torch.Generator(device).manual_seed(self._sample_seed)
             self.action_dist.generator = self.generator  # type: ignore[attr-defined]
         return moved
 
-    def page_scores(self, page: PageInputs) -> Tensor:
+    def expected_gain(self, page: PageInputs, response: Response) -> Tensor:
+        """Logarithm (B, N) of what each candidate is expected to earn on this page, standardised; no gradient.
+
+        The response model learns from feedback alone: policy gradients would cost it its calibration.
+        """
+        with torch.no_grad():
+            worth = self.click_reward + self.purchase_reward * torch.sigmoid(response.conversion)
+            gain = (response.click_probability() * worth).clamp_min(1e-6).log()
+            return standardise(gain, page.valid)
+
+    def page_scores(self, page: PageInputs, gain: Tensor) -> Tensor:
         """Plackett-Luce scores (B, N), `MASKED` at padding."""
-        scores = self.scorer(page).squeeze(2) + self.relevance_scale * page.relevance
-        return torch.where(page.valid, scores, MASKED)
+        return torch.where(page.valid, self.scorer(page).squeeze(2) + self.gain_scale * gain, MASKED)
 
     def scores(self, observation: PyTorchObs) -> Tensor:
         """Plackett-Luce scores (B, N) of observation tensors."""
-        return self.page_scores(self.page(observation))
+        return self._page_scores(self.page(observation))
+
+    def _page_scores(self, page: PageInputs) -> Tensor:
+        return self.page_scores(page, self.expected_gain(page, self.response(page)))
 
     def slot_values(self, page: PageInputs) -> Tensor:
         """The critic (B, K + 1): expected reward of each position, and of all that follows the page."""
@@ -103,30 +140,36 @@ class PlackettLucePolicy(ActorCriticPolicy):
     def _value(self, page: PageInputs) -> Tensor:
         return self.slot_values(page).sum(1, keepdim=True)
 
-    def act(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor]:
-        """Drawn slates (B, K), the critic (B, K + 1), and the log-probability of every choice (B, K)."""
+    def act(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Drawn slates (B, K), the critic (B, K + 1), log-probabilities (B, K) of the choices, gains (B, N)."""
         page = self.page(obs)
-        law = self.action_dist.proba_distribution(self.page_scores(page))
+        gain = self.expected_gain(page, self.response(page))
+        law = self.action_dist.proba_distribution(self.page_scores(page, gain))
         slates = law.sample()
-        return slates, self.slot_values(page), slot_log_prob(law.scores, slates)
+        return slates, self.slot_values(page), slot_log_prob(law.scores, slates), gain
 
-    def judge(self, obs: PyTorchObs, slates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The critic (B, K + 1), log-probabilities (B, K) of earlier choices, and the entropy (B,)."""
+    def judge(self, obs: PyTorchObs, slates: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor, Response]:
+        """The critic (B, K + 1), log-probabilities (B, K) of earlier choices, the entropy (B,), the response.
+
+        `gain` is that of `act`: the response model moves on within an update, and probability ratios must not
+        tell of that.
+        """
         page = self.page(obs)
-        scores = self.page_scores(page)
-        return self.slot_values(page), slot_log_prob(scores, slates), slate_entropy(scores, slates)
+        scores = self.page_scores(page, gain)
+        log_prob, entropy = slot_log_prob(scores, slates), slate_entropy(scores, slates)
+        return self.slot_values(page), log_prob, entropy, self.response(page)
 
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Slates (B, K), values (B, 1) and log-probabilities (B,)."""
         page = self.page(obs)
-        law = self.action_dist.proba_distribution(self.page_scores(page))
+        law = self.action_dist.proba_distribution(self._page_scores(page))
         actions = law.get_actions(deterministic=deterministic)
         return actions, self._value(page), law.log_prob(actions)
 
     def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values (B, 1), log-probabilities (B,) and entropies (B,) of slates chosen earlier."""
         page = self.page(obs)
-        law = self.action_dist.proba_distribution(self.page_scores(page))
+        law = self.action_dist.proba_distribution(self._page_scores(page))
         return self._value(page), law.log_prob(actions), law.entropy()
 
     def get_distribution(self, obs: PyTorchObs) -> Distribution:

@@ -1,0 +1,181 @@
+"""Checkpoints: weights, optimiser and counters of a learner, written whole or not at all.
+
+The file is SB3's zip (`policy.pth`, `policy.optimizer.pth`) with `slategym.json` in place of SB3's pickled `data`:
+it says what the weights were trained for, and reading it runs no code of the file's author. The public tables stay
+outside; they belong to the data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agents.dqn.config import DQNConfig
+from agents.network_config import NetworkConfig
+from agents.ppo.config import PPOConfig
+from behavior.errors import InputError
+from encoders.features import FeatureTables
+from envs.world import TaskConfig, World
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+__all__ = ["Checkpoint", "LearnerConfig", "read_checkpoint", "task_of", "write_checkpoint"]
+
+LearnerConfig = PPOConfig | DQNConfig
+
+_FORMAT = 1
+_META = "slategym.json"
+_CONFIGS: dict[str, type[PPOConfig] | type[DQNConfig]] = {"ppo": PPOConfig, "dqn": DQNConfig}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a checkpoint says of itself."""
+
+    config: LearnerConfig
+    """The learner's settings."""
+    task: Mapping[str, Any]
+    """Sizes, tables and reward it was trained for; see `task_of`."""
+    num_timesteps: int
+    """User-steps trained so far."""
+    n_updates: int
+    """Updates so far."""
+    metrics: Mapping[str, float]
+    """What was measured when it was written (the evaluation's figures for `best_model.zip`)."""
+
+
+def agent_of(config: LearnerConfig) -> str:
+    """'ppo' or 'dqn'."""
+    return next(name for name, kind in _CONFIGS.items() if isinstance(config, kind))
+
+
+def task_of(world: World, task: TaskConfig) -> dict[str, Any]:
+    """What a policy's weights are bound to: sizes, columns, and the digest of the tables."""
+    features = world.features
+    return {
+        "slate_size": task.slate_size,
+        "n_candidates": task.n_candidates,
+        "history": task.history,
+        "max_steps": task.max_steps,
+        "reward": dataclasses.asdict(task.reward),
+        "context_size": int(world.simulator.context_size),
+        "vector_size": int(features.item_vectors.shape[1]),
+        "numeric_names": list(features.numeric_names),
+        "n_categories": int(features.n_categories),
+        "tables": _digest(features),
+    }
+
+
+def _digest(features: FeatureTables) -> str:
+    digest = hashlib.sha256()
+    for table in (
+        features.item_vectors,
+        features.query_vectors,
+        features.item_numeric,
+        features.item_category,
+    ):
+        digest.update(np.ascontiguousarray(table).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def write_checkpoint(model: BaseAlgorithm, path: Path, about: Checkpoint) -> None:
+    """Write `path` through a temporary file beside it: a reader finds the old file or the new one.
+
+    Raises:
+        InputError: The disk is full, or the folder cannot be written to.
+    """
+    from stable_baselines3.common.save_util import save_to_zip_file
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    meta = {
+        "format": _FORMAT,
+        "agent": agent_of(about.config),
+        "config": dataclasses.asdict(about.config),
+        "task": dict(about.task),
+        "num_timesteps": about.num_timesteps,
+        "n_updates": about.n_updates,
+        "metrics": dict(about.metrics),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb+") as file:
+            save_to_zip_file(file, data=None, params=model.get_parameters())
+            with zipfile.ZipFile(file, "a") as archive:
+                archive.writestr(_META, json.dumps(meta, indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        # torch's zip writer reports a full disk as a RuntimeError.
+        temporary.unlink(missing_ok=True)
+        full = getattr(error, "errno", None) == errno.ENOSPC or isinstance(error, RuntimeError)
+        raise InputError(
+            f"the checkpoint could not be written: {error}",
+            where=str(path),
+            mend="make room on the disk" if full else "choose a folder that can be written to",
+        ) from error
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """What the checkpoint at `path` says of itself.
+
+    Raises:
+        InputError: No such file, or not a checkpoint of ours.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read(_META))
+    except FileNotFoundError:
+        raise InputError("there is no such checkpoint", where=str(path), mend="check the path") from None
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise InputError(
+            f"this is not a checkpoint of a learner: {error}",
+            where=str(path),
+            mend="name a best_model.zip or last_model.zip that training has written",
+        ) from None
+    if meta.get("format") != _FORMAT or meta.get("agent") not in _CONFIGS:
+        raise InputError(
+            f"unknown checkpoint format {meta.get('format')!r} or agent {meta.get('agent')!r}",
+            where=str(path),
+            mend="use the version that wrote it",
+        )
+    settings = dict(meta["config"])
+    try:
+        network = NetworkConfig(**settings.pop("network"))
+        config = _CONFIGS[meta["agent"]](network=network, **settings)
+    except (TypeError, KeyError) as error:
+        raise InputError(
+            f"the settings in this checkpoint are not ours: {error}",
+            where=str(path),
+            mend="use the version that wrote it",
+        ) from None
+    return Checkpoint(
+        config=config,
+        task=meta["task"],
+        num_timesteps=int(meta["num_timesteps"]),
+        n_updates=int(meta["n_updates"]),
+        metrics=meta["metrics"],
+    )
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The entries in which two (nested) descriptions differ, as `key: found, wanted`."""
+    lines = []
+    for key in sorted(found.keys() | wanted.keys()):
+        a, b = found.get(key), wanted.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += [f"{key}.{line}" for line in differences(a, b)]
+        elif a != b and not (isinstance(a, (list, tuple)) and list(a) == list(b or ())):
+            lines.append(f"{key} is {a!r} there and {b!r} here")
+    return lines

@@ -1,0 +1,21 @@
+"""Sizes of the learners' networks; apart from them, so that settings can be read without loading torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["NetworkConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Sizes of the networks shared by the learners."""
+
+    state_width: int = 64
+    """Width of the two hidden layers over the session state."""
+    candidate_width: int = 32
+    """Hidden units of the small network that looks at one candidate."""
+    gain_scale: float = 2.0
+    """PPO: initial weight of the standardised expected gain; the higher, the less the policy explores."""
+    value_scale: float = 10.0
+    """Unit of the session values: their networks start at zero and would creep to returns of ten and more."""
