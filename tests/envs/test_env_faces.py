@@ -282,3 +282,25 @@ def test_render_modes(world, capsys):
 def test_toy_world_says_what_is_wrong():
     with pytest.raises(InputError, match="n_candidates is 50"):
         toy_world(20)
+
+
+def test_forked_workers_answer_like_the_parent(world):
+    # The parent has started OpenMP's threads by now; a child that touched a parallel kernel would die.
+    SlateCore(world, TASK, n_users=300).reset()
+    workers = gymnasium.vector.AsyncVectorEnv(
+        [lambda b=b: SlateEnv(world, TASK, seed=6, first_user=b, stride=2) for b in range(2)],
+        autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP,
+        context="fork",
+    )
+    here = SlateVectorEnv(2, world, TASK, seed=6)
+    try:
+        theirs, _ = workers.reset()
+        ours, _ = here.reset()
+        for _ in range(6):
+            for name, array in ours.items():
+                np.testing.assert_array_equal(array, theirs[name])
+            actions = random_actions(TASK, here.state.user, here.state.step)
+            ours = here.step(actions)[0]
+            theirs = workers.step(actions)[0]
+    finally:
+        workers.close()
