@@ -59,7 +59,7 @@ class RelevancePolicy(ScorePolicy):
         temperature: See `ScorePolicy`; scores are log probabilities.
     """
 
-    name = "relevance order"
+    name = "relevance"
 
     def scores(self, observation: Observation) -> NDArray[np.float64]:
         """Log relevance (B, N)."""
