@@ -73,13 +73,13 @@ def conditional_log_likelihood(problem: Problem, p: Parameters) -> NDArray[np.fl
     with torch.no_grad():
         z = torch.from_numpy(logits_of(problem, p))
         first, second = torch.from_numpy(p.first), torch.from_numpy(p.second)
-        return np.asarray(_log_likelihood(_Tensors(problem, torch.float64), z, first, second).numpy())
+        return np.asarray(_log_likelihood(_Tensors(problem), z, first, second).numpy())
 
 
 class _Tensors:
     """The problem's arrays as torch tensors."""
 
-    def __init__(self, problem: Problem, dtype: torch.dtype) -> None:
+    def __init__(self, problem: Problem) -> None:
         import torch
 
         self.family = problem.family
@@ -87,8 +87,12 @@ class _Tensors:
         self.stops_at_click = problem.stops_at_click
         self.hit = torch.from_numpy(problem.outcome.astype(bool))
         self.position = torch.from_numpy(problem.position)
-        self.flat = torch.from_numpy(problem.page * problem.shape[1] + problem.position)
-        self.dtype = dtype
+        # Positions first, so that the walk down the pages reads whole rows.
+        self.flat = torch.from_numpy(problem.position * problem.shape[0] + problem.page)
+        if problem.family == "cascade":
+            hits = torch.zeros(problem.shape[0] * problem.shape[1], dtype=torch.bool)
+            hits[self.flat] = self.hit
+            self.hits = hits.view(problem.shape[1], problem.shape[0])  # (K, M)
 
 
 def _log_likelihood(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
@@ -109,20 +113,19 @@ def _cascade(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
     import torch
 
     n_pages, n_positions = t.shape
-    appeal = torch.zeros(n_pages * n_positions, dtype=z.dtype).index_put((t.flat,), torch.sigmoid(z))
-    hit = torch.zeros(n_pages * n_positions, dtype=torch.bool).index_put((t.flat,), t.hit)
-    appeal, hit = appeal.view(n_pages, n_positions), hit.view(n_pages, n_positions)
+    appeal = torch.zeros(n_pages * n_positions, dtype=z.dtype)
+    appeal = appeal.index_copy(0, t.flat, torch.sigmoid(z)).view(n_positions, n_pages).unbind()
     after_click = torch.zeros_like(second) if t.stops_at_click else torch.sigmoid(first)
     after_skip = torch.sigmoid(second)
     looked = torch.ones(n_pages, dtype=z.dtype)
-    columns = []
+    rows = []
     for k in range(n_positions):
-        chance = looked * appeal[:, k]
-        columns.append(chance)
+        chance = looked * appeal[k]
+        rows.append(chance)
         if k < n_positions - 1:
-            passed = looked * (1 - appeal[:, k]) / (1 - chance).clamp(min=_EDGE)
-            looked = torch.where(hit[:, k], after_click[k], passed * after_skip[k])
-    return torch.log(torch.stack(columns, dim=1).reshape(-1)[t.flat].clamp(min=1e-9))
+            passed = (looked - chance) / (1 - chance).clamp(min=_EDGE)
+            looked = torch.where(t.hits[k], after_click[k], passed * after_skip[k])
+    return torch.log(torch.cat(rows).index_select(0, t.flat).clamp(min=1e-9))
 
 
 def maximise(
@@ -149,7 +152,7 @@ def maximise(
     tightness = (strength * _CATEGORY_PENALTY / n, strength * _ITEM_PENALTY / n)
     category = None if problem.category is None else torch.from_numpy(problem.category)
     item = None if problem.item is None else torch.from_numpy(problem.item)
-    tensors = _Tensors(problem, torch.float32)
+    tensors = _Tensors(problem)
 
     begin = start or _start(problem)
     weights = begin.weights * scale
@@ -165,7 +168,7 @@ def maximise(
         max_iter=max_iterations,
         history_size=10,
         tolerance_grad=1e-6,
-        tolerance_change=1e-7,
+        tolerance_change=1e-6,
         line_search_fn="strong_wolfe",
     )
 

@@ -37,13 +37,11 @@ def fit_tuned(
     strengths = sorted(config.strengths, reverse=True)
     best, best_strength, best_score = None, strengths[0], None
     fitted: Parameters | None = None
-    useful = len(late.outcome) > 0 and 0 < early.outcome.sum() < len(early.outcome)
+    useful = len(strengths) > 1 and len(late.outcome) > 0 and 0 < early.outcome.sum() < len(early.outcome)
     _, group = np.unique(late_group, return_inverse=True)
-    for strength in strengths if useful else strengths[:1]:
+    for strength in strengths if useful else ():
         fitted = maximise(early, strength=strength, max_iterations=config.max_iterations, start=fitted)
         tick(f"prior {strength:g}")
-        if not useful:
-            continue
         score = np.bincount(group, conditional_log_likelihood(late, fitted))
         if best_score is not None:
             gain = score - best_score
