@@ -59,7 +59,7 @@ class TrueUserConfig:
     """Per unit of log price above the last item looked at, if of the same kind."""
     contrast_cheaper: float = 0.35
     """Per unit of log price below it (a bonus)."""
-    purchase_base: float = -3.0
+    purchase_base: float = -3.1
     """Purchase of a clicked item."""
     purchase_relevance: float = 1.5
     """Per unit of true relevance."""
