@@ -200,7 +200,10 @@ class _Suite:
                 f"{self.name}.respond: {field} must be uint8 of shape {shape}, found "
                 f"{getattr(array, 'dtype', type(array).__name__)} of shape {getattr(array, 'shape', None)}",
             )
-            _require((array <= 1).all(), f"{self.name}.respond: {field} must hold 0 and 1 only")  # type: ignore[operator]
+            _require(
+                np.asarray(array).max(initial=0) <= 1,
+                f"{self.name}.respond: {field} must hold 0 and 1 only",
+            )
         _require(
             not (feedback.purchase > feedback.click).any(),
             f"{self.name}.respond: a purchase without a click; multiply purchases by clicks",

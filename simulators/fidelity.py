@@ -144,7 +144,7 @@ def measure_fidelity(
             "there are no held-out sessions to compare with", where="validate", mend="a longer log"
         )
     composed = isinstance(simulator, ComposedSimulator)
-    pages = valid if composed else valid.take((valid.item >= 0).all(axis=1))
+    pages = valid if composed else valid.take(np.flatnonzero((valid.item >= 0).all(axis=1)))
     if pages.n_steps == 0:
         raise InputError(
             "the log holds no full page, and only simulators composed of parts answer pages with gaps",

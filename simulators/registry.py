@@ -124,7 +124,11 @@ def load_class(name: str) -> Callable[..., Any]:
             sys.path.remove(here)
     found = getattr(module, class_name, None)
     if not callable(found):
-        public = [n for n, value in vars(module).items() if isinstance(value, type) and not n.startswith("_")]
+        public = [
+            n
+            for n, value in vars(module).items()
+            if isinstance(value, type) and value.__module__ == module.__name__ and not n.startswith("_")
+        ]
         raise InputError(
             f"{module_name} has no class {class_name!r}",
             where=name,

@@ -113,8 +113,8 @@ def _cascade(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
     import torch
 
     n_pages, n_positions = t.shape
-    appeal = torch.zeros(n_pages * n_positions, dtype=z.dtype)
-    appeal = appeal.index_copy(0, t.flat, torch.sigmoid(z)).view(n_positions, n_pages).unbind()
+    empty = torch.zeros(n_pages * n_positions, dtype=z.dtype)
+    appeal = empty.index_copy(0, t.flat, torch.sigmoid(z)).view(n_positions, n_pages).unbind()
     after_click = torch.zeros_like(second) if t.stops_at_click else torch.sigmoid(first)
     after_skip = torch.sigmoid(second)
     looked = torch.ones(n_pages, dtype=z.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -160,7 +161,7 @@ def test_walk_and_latest_sessions() -> None:
     log = example_log(n_sessions=50)
     batches = walk(log)
     assert np.array_equal(np.sort(np.concatenate(batches)), np.arange(log.n_steps))
-    for before, after in zip(batches, batches[1:], strict=False):
+    for before, after in itertools.pairwise(batches):
         np.testing.assert_array_equal(before[: len(after)] + 1, after)
         np.testing.assert_array_equal(log.session[before[: len(after)]], log.session[after])
     part = latest_sessions(log, 200)

@@ -1,0 +1,269 @@
+"""`python -m simulators`: list simulators, fit one to a log, measure its fidelity, check a plug-in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from behavior.errors import InputError
+from behavior.files import atomic_path
+from simulators.fitting.config import FitConfig
+
+_SHARES = (0.7, 0.15, 0.15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The logged behaviour; its sessions are split 70 / 15 / 15 by time, as in the main job."""
+
+    data: str = "demo"
+    """'demo' (the embedded store), 'open-bandit', or the path of an interaction log (CSV or Parquet)."""
+    data_path: Path | None = None
+    """Folder of a published data set, for --data open-bandit."""
+    catalog: Path | None = None
+    """The product catalogue (CSV, Parquet, JSON)."""
+    columns: Path | None = None
+    """Mapping file (YAML or JSON) from our column names to yours; see docs/your-own-logs.md."""
+    repairs: tuple[str, ...] = ()
+    """Repairs of the log that you allow by name."""
+    store_size: str = "default"
+    """Size of the demo store: 'default' or 'tiny'."""
+    store_seed: int = 0
+    """Seed of the demo store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class List:
+    """Print the names that --simulator takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Fit a click model with its other parts to a log, and print the held-out scores."""
+
+    out: Path
+    """Folder to write the simulator to; it must not exist."""
+    simulator: str = "pbm"
+    """'pbm' (position-based) or 'cascade'."""
+    source: tyro.conf.OmitArgPrefixes[Source] = field(default_factory=Source)
+    """The logged behaviour."""
+    features: Path | None = None
+    """Feature tables of a run or of `python -m encoders export` (features.npz). Without them a quick relevance
+    model is learned from word hashes (or, without texts, from the catalogue's columns)."""
+    config: Annotated[FitConfig, tyro.conf.arg(name="")] = field(default_factory=FitConfig)
+    """How to fit."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validate:
+    """Compare a fitted simulator with the held-out sessions of a log."""
+
+    simulator: Path
+    """Folder that `fit` (or a run) wrote."""
+    source: tyro.conf.OmitArgPrefixes[Source] = field(default_factory=Source)
+    """The logged behaviour; the last 15 % of its sessions are compared with."""
+    sessions: int = 4_000
+    """Simulated sessions."""
+    seed: int = 0
+    """Of the simulated users and of the resampling."""
+    json: Path | None = None
+    """Write the report to this file as well; it must not exist."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Run the contract suite on a simulator, made from a small example world."""
+
+    simulator: tyro.conf.Positional[str]
+    """A name from `list`, or module:Class; the class is called with inputs=SimulatorInputs(...)."""
+    seed: int = 0
+    """Of the users and slates of the check."""
+
+
+Command = (
+    Annotated[List, tyro.conf.subcommand("list")]
+    | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Validate, tyro.conf.subcommand("validate")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it went well, 2 where the user has something to mend."""
+    command = tyro.cli(Command, prog="python -m simulators", description=__doc__, args=arguments)
+    try:
+        if isinstance(command, List):
+            _list()
+        elif isinstance(command, Fit):
+            _fit(command)
+        elif isinstance(command, Validate):
+            _validate(command)
+        else:
+            _check(command)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _list() -> None:
+    from simulators.registry import simulator_names
+
+    for name in simulator_names():
+        print(name)
+    print("or module:Class for one of your own: docs/your-own-simulator.md", file=sys.stderr)
+
+
+def _fit(command: Fit) -> None:
+    from rich.console import Console
+
+    from simulators.fitting.fit import fit_simulator
+    from simulators.storage import save_simulator
+
+    _refuse(command.out)
+    catalog, steps = _open(command.source, progress=not command.quiet)
+    train, valid, _ = _split(steps)
+    features = _features(command, catalog, train, valid)
+    simulator = fit_simulator(
+        command.simulator, train, valid, features, command.config, progress=not command.quiet
+    )
+    save_simulator(simulator, command.out)
+    Console().print(simulator.report.table())
+    for note in simulator.notes:
+        print(f"note: {note}")
+    print(f"simulator: {command.out}")
+
+
+def _validate(command: Validate) -> None:
+    from rich.console import Console
+
+    from simulators.fidelity import measure_fidelity
+    from simulators.fitted import FittedSimulator
+    from simulators.storage import load_simulator
+
+    if command.json is not None:
+        _refuse(command.json)
+    simulator = load_simulator(command.simulator)
+    catalog, steps = _open(command.source, progress=not command.quiet)
+    if (simulator.n_items, simulator.n_queries) != (catalog.n_items, len(steps.queries)):
+        raise InputError(
+            f"the simulator knows {simulator.n_items} items and {simulator.n_queries} queries, the log "
+            f"{catalog.n_items} and {len(steps.queries)}",
+            where=str(command.simulator),
+            mend="compare with the log that the simulator was fitted to",
+        )
+    if isinstance(simulator, FittedSimulator) and simulator.context_names != steps.context_names:
+        raise InputError(
+            f"the simulator knows the context columns {list(simulator.context_names)}, the log has "
+            f"{list(steps.context_names)}",
+            where=str(command.simulator),
+            mend="compare with the log that the simulator was fitted to",
+        )
+    train, _, test = _split(steps)
+    report = measure_fidelity(
+        simulator, train, test, n_sessions=command.sessions, seed=command.seed, progress=not command.quiet
+    )
+    Console().print(report.table())
+    if command.json is not None:
+        with atomic_path(command.json) as temporary:
+            temporary.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def _check(command: Check) -> None:
+    from simulators.contract import ContractError, check_simulator
+    from simulators.example import example_features, example_log
+    from simulators.registry import SimulatorInputs, make_simulator
+
+    inputs = SimulatorInputs(
+        features=example_features(),
+        train=example_log(n_sessions=800),
+        valid=example_log(n_sessions=200, first_user=800),
+        slate_size=5,
+        seed=command.seed,
+    )
+    simulator = make_simulator(command.simulator, inputs)
+    try:
+        passed = check_simulator(simulator, seed=command.seed)
+    except ContractError as error:
+        raise InputError(
+            str(error), where=command.simulator, mend="see docs/your-own-simulator.md"
+        ) from error
+    for line in passed:
+        print(f"ok  {line}")
+
+
+def _open(source: Source, *, progress: bool) -> tuple[Any, Any]:
+    """Catalogue and steps."""
+    if source.data == "demo":
+        from store import StoreConfig, open_store
+
+        if source.store_size not in ("default", "tiny"):
+            raise InputError(
+                f"unknown size {source.store_size!r}", where="--store-size", mend="default or tiny"
+            )
+        seed = source.store_seed
+        shop = open_store(
+            StoreConfig.tiny(seed=seed) if source.store_size == "tiny" else StoreConfig(seed=seed)
+        )
+        return shop.catalog, shop.log.to_steps(shop.catalog, shop.queries)
+    from behavior import load
+
+    data = load(
+        source.data,
+        catalog=source.catalog,
+        columns=source.columns,
+        repairs=source.repairs,
+        path=source.data_path,
+        progress=progress,
+    )
+    return data.catalog, data.log.to_steps(data.catalog)
+
+
+def _split(steps: Any) -> tuple[Any, Any, Any]:
+    from behavior import split_steps_by_time
+
+    train, valid, test = split_steps_by_time(steps, _SHARES)
+    return train, valid, test
+
+
+def _features(command: Fit, catalog: Any, train: Any, valid: Any) -> Any:
+    from encoders import (
+        FinetuneConfig,
+        HashEncoder,
+        build_features,
+        finetune,
+        fit_feature_relevance,
+        load_features,
+    )
+
+    if command.features is not None:
+        return load_features(command.features)
+    progress = not command.quiet
+    if any(text.strip() for text in train.queries):
+        model, _ = finetune(
+            HashEncoder(), catalog, train, valid, FinetuneConfig(mode="heads"), progress=progress
+        )
+        return build_features(catalog, train.queries, train, model, progress=progress)
+    return build_features(
+        catalog, train.queries, train, fit_feature_relevance(catalog, train), progress=progress
+    )
+
+
+def _refuse(path: Path) -> None:
+    if path.exists():
+        raise InputError(
+            "this is there already, and is not overwritten", where=str(path), mend="another name"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
