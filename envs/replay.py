@@ -55,8 +55,9 @@ def observe_log(
         items = _columns(steps.candidates, N, -1)
         scores = _relevance(features, query, items)
     else:
-        items = _columns(candidates.items, N, -1)[query]
-        scores = _columns(candidates.scores, N, 0)[query]
+        asked = (query >= 0)[:, None]  # a step without a query has no row in the table
+        items = np.where(asked, _columns(candidates.items, N, -1)[query], np.int32(-1))
+        scores = np.where(asked, _columns(candidates.scores, N, 0)[query], np.float32(0.0))
     out = Observation(
         query=np.ascontiguousarray(query[:, None]),
         context=steps.context,
@@ -124,4 +125,5 @@ def _relevance(
     for start in range(0, items.shape[0], 1024):  # the gathered vectors are (1024, N, R)
         rows = slice(start, start + 1024)
         scores[rows] = features.relevance.click_probability(query[rows], items[rows])
+    scores[query < 0] = 0.0
     return scores

@@ -163,6 +163,18 @@ def test_a_log_without_candidates_needs_some(world, steps):
     np.testing.assert_array_equal(again.scores, world.candidates.scores[steps.query])
 
 
+def test_a_step_without_a_query_has_no_relevance(world, steps):
+    unasked = dataclasses.replace(steps, query=np.where(steps.step == 0, -1, steps.query).astype(np.int32))
+    first = steps.step == 0
+    logged = observe_log(unasked, world.features, TASK)
+    assert (logged.candidates[first] == steps.candidates[first]).all()
+    assert (logged.scores[first] == 0).all()
+    assert (logged.scores[~first] > 0).all()
+    looked_up = observe_log(unasked, world.features, TASK, candidates=world.candidates)
+    assert (looked_up.candidates[first] == -1).all()
+    assert (looked_up.scores[first] == 0).all()
+
+
 def test_an_empty_log_gives_empty_observations(world, steps):
     none = observe_log(steps.take(np.zeros(0, np.int64)), world.features, TASK)
     assert isinstance(none, Observation)
