@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
 from agents.base import Policy
 from agents.callbacks import CheckpointCallback, EvaluationCallback, MetricsCallback
@@ -42,6 +42,8 @@ from envs.world import TaskConfig, World
 __all__ = ["Learner", "TrainingOptions", "load_policy", "policy_of", "train_agent"]
 
 Learner = SlatePPO | SlateDQN
+
+_NEVER = 2**62  # SB3's own log points: it counts in iterations or episodes; `MetricsCallback` in user-steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,9 @@ def train_agent(
     if before is not None and resume_from is not None:
         _restore(model, resume_from, before)
     env.stopwatch = model.stopwatch
-    events = [] if options.tensorboard is None else [TensorBoardOutputFormat(str(options.tensorboard))]
+    events: list[KVWriter] = (
+        [] if options.tensorboard is None else [TensorBoardOutputFormat(str(options.tensorboard))]
+    )
     model.set_logger(Logger(folder=None, output_formats=events))
     about = _Describe(model, config, bound)
     best = None if options.folder is None else options.folder / "best_model.zip"
@@ -151,8 +155,8 @@ def train_agent(
     try:
         if remaining > 0:
             model.learn(
-                remaining, callback=CallbackList(parts), log_interval=None, reset_num_timesteps=done == 0
-            )  # type: ignore[call-overload,arg-type]
+                remaining, callback=CallbackList(parts), log_interval=_NEVER, reset_num_timesteps=done == 0
+            )
     except KeyboardInterrupt:
         save(last, {})
         raise

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from agents.network_config import NetworkConfig
 from encoders.features import FeatureTables
@@ -44,7 +44,7 @@ def _with_zero_row(table: NDArray[np.float32]) -> Tensor:
 
 def _rows(table: Tensor, ids: Tensor) -> Tensor:
     """Rows of a table whose last row is selected by -1 (embedding look-ups refuse negative ids)."""
-    return F.embedding(torch.where(ids < 0, table.shape[0] - 1, ids), table)
+    return functional.embedding(torch.where(ids < 0, table.shape[0] - 1, ids), table)
 
 
 def _mean(vectors: Tensor, weight: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from agents.network_config import NetworkConfig
 from agents.networks import CandidateScorer, PageFeatures, PageInputs
@@ -32,9 +32,9 @@ class Response(NamedTuple):
     def loss(self, slates: Tensor, click: Tensor, purchase: Tensor) -> tuple[Tensor, Tensor]:
         """Mean log losses of the clicks (B, K) on shown items, and of the purchases on clicked ones."""
         logit = self.attraction.gather(1, slates) + self.position
-        clicks = F.binary_cross_entropy_with_logits(logit, click)
+        clicks = functional.binary_cross_entropy_with_logits(logit, click)
         conversion = self.conversion.gather(1, slates)
-        each = F.binary_cross_entropy_with_logits(conversion, purchase, reduction="none")
+        each = functional.binary_cross_entropy_with_logits(conversion, purchase, reduction="none")
         return clicks, (each * click).sum() / click.sum().clamp_min(1.0)
 
 

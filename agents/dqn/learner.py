@@ -14,9 +14,10 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import obs_as_tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from agents.clock import Stopwatch
+from agents.dqn.network import PADDING
 from agents.dqn.policy import SlateQPolicy
 
 __all__ = ["SlateDQN"]
@@ -49,7 +50,7 @@ class SlateDQN(DQN):
         **kwargs: Options of SB3's `OffPolicyAlgorithm`.
     """
 
-    policy: SlateQPolicy  # type: ignore[assignment]
+    policy: SlateQPolicy
 
     def __init__(
         self,
@@ -108,8 +109,8 @@ class SlateDQN(DQN):
             values = self.policy.scores(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
         scores = values.double().cpu().numpy()  # (B, N)
         rate = 1.0 if self.num_timesteps < learning_starts else self.exploration_rate
-        explore = self.generator.random(scores.shape[0]) < rate
-        valid = scores > -1e8
+        explore = np.less(self.generator.random(scores.shape[0]), rate)
+        valid = np.asarray(scores > PADDING / 2)
         noise = self.generator.gumbel(size=scores.shape) * explore[:, None]
         spread = scores.std(axis=1, where=valid, keepdims=True)
         scores = np.where(valid, scores + noise * self.exploration_temperature * spread, -np.inf)
@@ -137,11 +138,11 @@ class SlateDQN(DQN):
             shown = batch.actions.long()
             page = self.policy.q_net(batch.observations)
             realised = page.realised_value(shown, click, purchase)
-            td_loss = F.smooth_l1_loss(realised, target)
+            td_loss = functional.smooth_l1_loss(realised, target)
             click_loss, purchase_loss = page.response.loss(shown, click, purchase)
             loss = td_loss + self.feedback_coef * (click_loss + purchase_loss)
             self.policy.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
             sums += (td_loss.item(), click_loss.item(), purchase_loss.item(), target.mean().item())

@@ -26,9 +26,10 @@ from agents.networks import CandidateScorer, PageFeatures, StateMlp
 from agents.response import Response, ResponseModel
 from encoders.features import FeatureTables
 
-__all__ = ["PageValues", "SlateQNetwork"]
+__all__ = ["PADDING", "PageValues", "SlateQNetwork"]
 
-_NEVER = -1e9
+PADDING = -1e9
+"""Item value of a padded candidate."""
 
 
 class PageValues(NamedTuple):
@@ -48,7 +49,7 @@ class PageValues(NamedTuple):
     def item_values(self) -> Tensor:
         """What showing a candidate adds to the page, averaged over positions (B, N); very low at padding."""
         worth = self.shown + self.response.click_probability() * self.gain()
-        return torch.where(self.valid, worth, _NEVER)
+        return torch.where(self.valid, worth, PADDING)
 
     def best_slates(self) -> Tensor:
         """Greedy slates (B, K): the K candidates of the highest item value, best first."""

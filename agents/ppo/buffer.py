@@ -103,7 +103,7 @@ class SlotRolloutBuffer(DictRolloutBuffer):
         self.slot_log_probs = np.zeros(shape, np.float32)
         self.slot_rewards = np.zeros(wide, np.float32)
         self.slot_values = np.zeros(wide, np.float32)
-        self.gain = np.zeros((*shape[:2], self.observation_space["candidates"].shape[0]), np.float32)
+        self.gain = np.zeros(self.observations["scores"].shape, np.float32)
         self.dones = np.zeros(shape[:2], np.bool_)
 
     def put(

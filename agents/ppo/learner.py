@@ -61,12 +61,11 @@ class SlatePPO(PPO):
         self.feedback_coef = feedback_coef
         self.bootstrap_at_limit = bootstrap_at_limit
         self.stopwatch = Stopwatch()
-        super().__init__(
-            *args,
-            rollout_buffer_class=SlotRolloutBuffer,
-            rollout_buffer_kwargs={"slot_lambda": slot_lambda},
-            **kwargs,
-        )
+        kwargs |= {
+            "rollout_buffer_class": SlotRolloutBuffer,
+            "rollout_buffer_kwargs": {"slot_lambda": slot_lambda},
+        }
+        super().__init__(*args, **kwargs)
         self.shuffler = np.random.default_rng(self.seed)
 
     def collect_rollouts(

@@ -144,9 +144,9 @@ class PlackettLucePolicy(ActorCriticPolicy):
         """Drawn slates (B, K), the critic (B, K + 1), log-probabilities (B, K) of the choices, gains (B, N)."""
         page = self.page(obs)
         gain = self.expected_gain(page, self.response(page))
-        law = self.action_dist.proba_distribution(self.page_scores(page, gain))
-        slates = law.sample()
-        return slates, self.slot_values(page), slot_log_prob(law.scores, slates), gain
+        scores = self.page_scores(page, gain)
+        slates = self.action_dist.proba_distribution(scores).sample()
+        return slates, self.slot_values(page), slot_log_prob(scores, slates), gain
 
     def judge(self, obs: PyTorchObs, slates: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor, Response]:
         """The critic (B, K + 1), log-probabilities (B, K) of earlier choices, the entropy (B,), the response.
