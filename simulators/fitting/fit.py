@@ -91,6 +91,8 @@ def fit_simulator(
             f"only {n_clicks} clicks in {len(seen.click):,} shown items: the simulator is little more than the "
             "overall click rate, and proves little about any policy"
         )
+    if not seen.purchase.any():
+        notes.append("the log holds no purchase: simulated users hardly ever buy, whatever they are shown")
     first = np.flatnonzero(np.r_[True, used.session[1:] != used.session[:-1]])
     first = first[used.query[first] >= 0] if (used.query[first] >= 0).any() else first
     report = FitReport(

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Parameters", "Problem", "conditional_log_likelihood", "logits_of", "maximise"]
+__all__ = [
+    "Parameters",
+    "Problem",
+    "conditional_log_likelihood",
+    "constant_rate",
+    "logits_of",
+    "maximise",
+]
 
 _CONSTANT_PENALTY = 1e-3  # keeps the constant finite where all outcomes are alike
 _CATEGORY_PENALTY = 0.1
@@ -154,7 +161,7 @@ def maximise(
     item = None if problem.item is None else torch.from_numpy(problem.item)
     tensors = _Tensors(problem)
 
-    begin = start or _start(problem)
+    begin = start or constant_rate(problem)
     weights = begin.weights * scale
     weights[problem.penalty == 0] += (begin.weights * mean).sum()
 
@@ -222,7 +229,8 @@ def _examination_prior(family: str, first: Any, second: Any) -> Any:
     return prior
 
 
-def _start(problem: Problem) -> Parameters:
+def constant_rate(problem: Problem) -> Parameters:
+    """The overall rate for every row, half an outcome added each way; everything is looked at alike."""
     rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
     weights = np.zeros(problem.rows.shape[1])
     weights[problem.penalty == 0] = np.log(rate / (1.0 - rate))

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.fitting.config import FitConfig
-from simulators.fitting.likelihood import Parameters, Problem, conditional_log_likelihood, maximise
+from simulators.fitting.likelihood import (
+    Parameters,
+    Problem,
+    conditional_log_likelihood,
+    constant_rate,
+    maximise,
+)
 
 __all__ = ["fit_tuned"]
 
@@ -35,6 +41,8 @@ def fit_tuned(
         The parameters and the strength. A weaker prior must beat the stronger by one standard error.
     """
     strengths = sorted(config.strengths, reverse=True)
+    if whole.family == "plain" and len(np.unique(whole.outcome)) < 2:
+        return constant_rate(whole), strengths[0]  # nothing varies: no likelihood has a maximum here
     best, best_strength, best_score = None, strengths[0], None
     fitted: Parameters | None = None
     useful = len(strengths) > 1 and len(late.outcome) > 0 and 0 < early.outcome.sum() < len(early.outcome)
