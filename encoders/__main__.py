@@ -118,9 +118,13 @@ def _open(source: Source) -> tuple[Any, Any, Any]:
         from store import StoreConfig, open_store
 
         if source.store_size not in ("default", "tiny"):
-            raise InputError(f"unknown size {source.store_size!r}", where="--store-size", mend="default or tiny")
+            raise InputError(
+                f"unknown size {source.store_size!r}", where="--store-size", mend="default or tiny"
+            )
         seed = source.store_seed
-        shop = open_store(StoreConfig.tiny(seed=seed) if source.store_size == "tiny" else StoreConfig(seed=seed))
+        shop = open_store(
+            StoreConfig.tiny(seed=seed) if source.store_size == "tiny" else StoreConfig(seed=seed)
+        )
         return shop.catalog, shop.log.to_steps(shop.catalog, shop.queries), shop.relevance
     from behavior import load
 
@@ -137,7 +141,9 @@ def _split(steps: Any) -> tuple[Any, Any, Any]:
 
 def _refuse(path: Path) -> None:
     if path.exists():
-        raise InputError("this is there already, and is not overwritten", where=str(path), mend="another name")
+        raise InputError(
+            "this is there already, and is not overwritten", where=str(path), mend="another name"
+        )
 
 
 def _finetune(command: Finetune) -> None:

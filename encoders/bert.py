@@ -136,13 +136,14 @@ def _load(model: str | Path) -> tuple[Any, Any]:
     if importlib.util.find_spec("transformers") is None:
         raise InputError("BERT needs the library transformers", mend="pip install -e '.[bert]'")
     source, local = _source(model)
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
             network = AutoModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"no usable text model in {str(model)!r}: {first}",

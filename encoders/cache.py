@@ -66,7 +66,8 @@ class EmbeddingCache:
         self, shard: Path, wanted: dict[bytes, list[int]], width: int
     ) -> tuple[list[bytes], NDArray[np.float32]] | None:
         try:
-            with np.load(shard, allow_pickle=False) as data:
+            # Opened here: np.load leaves a damaged file open.
+            with shard.open("rb") as raw, np.load(raw, allow_pickle=False) as data:
                 keys = [row.tobytes() for row in data["keys"]]
                 if not any(key in wanted for key in keys):
                     return None

@@ -52,7 +52,7 @@ class FinetuneConfig:
     """Of the BERT's weights (AdamW)."""
     heads: HeadConfig = field(default_factory=HeadConfig)
     """Learning of the layers on top."""
-    item_columns: tuple[str, ...] = ("title",)
+    item_columns: tuple[str, ...] = ("title", "category")
     """Catalogue columns whose texts stand for an item."""
     held_out: float = 0.15
     """Share of the queries kept out of training, on which the report is measured."""

@@ -81,7 +81,7 @@ class RelevanceModel:
         encoder: TextEncoder,
         heads: Heads,
         *,
-        item_columns: Sequence[str] = ("title",),
+        item_columns: Sequence[str] = ("title", "category"),
         cache: EmbeddingCache | None = None,
     ) -> None:
         self.encoder = encoder

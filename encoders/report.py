@@ -128,7 +128,9 @@ def ndcg_by_query(scores: NDArray[np.floating[Any]], truth: NDArray[np.floating[
 
 
 def _logits(query: NDArray[np.float32], item: NDArray[np.float32], pairs: PairCounts) -> NDArray[np.float64]:
-    logit: NDArray[np.float64] = np.einsum("pd,pd->p", query[pairs.query], item[pairs.item]).astype(np.float64)
+    logit: NDArray[np.float64] = np.einsum("pd,pd->p", query[pairs.query], item[pairs.item]).astype(
+        np.float64
+    )
     return logit
 
 

@@ -98,7 +98,8 @@ def load_candidates(path: Path | str) -> CandidateTable:
 
 def _read(path: Path, kind: str) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: np.load leaves a damaged file open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise InputError(

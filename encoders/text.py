@@ -85,7 +85,7 @@ class HashEncoder:
         return out
 
 
-def catalog_texts(catalog: Catalog, columns: Sequence[str] = ("title",)) -> list[str]:
+def catalog_texts(catalog: Catalog, columns: Sequence[str] = ("title", "category")) -> list[str]:
     """The text that stands for each item: its `columns`, without repeats, joined by a full stop.
 
     Args:
