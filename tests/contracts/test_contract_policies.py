@@ -92,7 +92,7 @@ def test_learners(pages: Pages, config: PPOConfig | DQNConfig, temperature: floa
 
 def test_the_policy_of_the_log(store: Store) -> None:
     # Its scores need query and candidates only, so any observation of the shop will do.
-    steps = store.log.to_steps(store.catalog)
+    steps = store.log.to_steps(store.catalog, store.queries)
     rows = np.arange(6)
     candidates = store.candidates.items[steps.query[rows]]
     none = np.full((6, 10), -1, np.int32)
