@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from behavior.columns import CatalogColumns, ColumnMap
 from behavior.errors import InputError
 from behavior.files import atomic_path
+from behavior.parse import as_text
 
 __all__ = ["Catalog"]
 
@@ -100,6 +101,8 @@ class Catalog:
         values = (
             ids if isinstance(ids, pd.Series | np.ndarray | pd.Index) else pd.Series(list(ids), dtype=object)
         )
+        if pd.api.types.is_float_dtype(values.dtype):  # ids that passed through a column with gaps
+            values = as_text(pd.Series(values))
         codes, unique = pd.factorize(np.asarray(values, dtype=object))
         wanted = pd.Index([str(value) for value in unique], dtype=self._index.dtype)
         known = np.append(self._index.get_indexer(wanted), -1).astype(np.int32)

@@ -191,6 +191,8 @@ def _all_numbers(values: pd.Series) -> bool:
         return False
     if is_numeric_column(values):
         return True
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return False
     return not _nested(known) and bool(as_number(known).notna().all())
 
 

@@ -56,7 +56,7 @@ def raise_faults(faults: Iterable[Fault], source: str) -> None:
     raise InputError(
         f"{counted} in the table\n" + "\n".join(f"  {line}" for line in shown),
         where=f"{source or 'table'} (rows counted from 1, the header not counted)",
-        mend="; ".join(mends),
+        mend="\n         ".join(mends),  # as wide as the heading under which `InputError` shows it
     )
 
 

@@ -44,9 +44,8 @@ def log_relations(*, single_impressions: bool, catalog: Catalog | None) -> list[
             column="timestamp",
             expected="no time before that of the session's earlier rows",
             holds=_time_goes_on,
-            mend="steps and times disagree: correct one, or "
-            + repair_hint("sort")
-            + " (with derive-steps if the step column is the wrong one)",
+            mend="steps and times disagree: correct one, or, if the times are right, ask for the repairs "
+            "'derive-steps' and 'sort' (--repairs derive-steps sort)",
         ),
         *(
             Rule(

@@ -24,6 +24,7 @@ def test_ids_are_compared_as_text() -> None:
     numbers = Catalog.from_frame(pd.DataFrame({"item_id": [10, 7]}))
     assert numbers.item_ids == ("10", "7")
     assert numbers.rows([7, "10", 8]).tolist() == [1, 0, -1]
+    assert numbers.rows(np.array([7.0, np.nan, 10.0])).tolist() == [1, -1, 0]
 
 
 def test_defaults_are_filled_and_noted() -> None:
@@ -55,6 +56,7 @@ def test_extras_are_told_apart() -> None:
             "stock": range(n),
             "brand": ["x", "y"] * 5,
             "same": ["x"] * n,
+            "since": pd.to_datetime(["2026-01-01"] * n),
             "url": [f"http://{i}" for i in range(n)],
             "Unnamed: 0": range(n),
         }
