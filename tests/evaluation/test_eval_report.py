@@ -366,3 +366,13 @@ def test_compared_slates_are_for_the_same_user(report: ReportData, world: World)
             assert len(items) == TASK.slate_size
             assert all(item.title in world.titles for item in items)
             assert all(item.clicked for item in items if item.purchased)
+
+
+def test_a_single_user_is_shown_without_an_interval(world: World, policies: dict[str, Policy]) -> None:
+    alone = evaluate_online(policies, world, TASK, n_users=1, progress=False)
+    made = build_table(alone, world="the true store", trained="ppo")
+    assert made.row("ppo").score.low == -np.inf
+    text = render_report(ReportData(title="t", created="now", command="c", table=made))
+    assert "±?" in text
+    assert "inf" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL).replace("info", "")
+    json.loads(made.to_json())
