@@ -218,7 +218,6 @@ def _build(
     shared: dict[str, Any] = {
         "learning_rate": rate,
         "gamma": config.gamma,
-        "batch_size": config.batch_size,
         "max_grad_norm": config.max_grad_norm,
         "feedback_coef": config.feedback_coef,
         "bootstrap_at_limit": config.bootstrap_at_limit,
@@ -237,6 +236,7 @@ def _build(
                 "actor_rate": config.actor_rate,
                 "sample_seed": seed,
             },
+            batch_size=_minibatch(config.n_envs * config.n_steps, config.batch_size),
             n_steps=config.n_steps,
             n_epochs=config.n_epochs,
             gae_lambda=config.gae_lambda,
@@ -253,6 +253,7 @@ def _build(
         SlateQPolicy,
         env,
         policy_kwargs={"tables": tables, "network": network},
+        batch_size=config.batch_size,
         buffer_size=config.buffer_size,
         learning_starts=config.learning_starts,
         train_freq=config.train_freq,
@@ -277,13 +278,14 @@ def _check(config: LearnerConfig) -> None:
         raise InputError(
             f"gamma is {config.gamma}", where=type(config).__name__, mend="give a discount from 0 to 1"
         )
-    if isinstance(config, PPOConfig) and (config.n_steps * config.n_envs) % config.batch_size:
-        raise InputError(
-            f"n_envs x n_steps = {config.n_envs * config.n_steps} pages do not divide into minibatches of "
-            f"{config.batch_size}",
-            where="PPOConfig",
-            mend="choose a batch_size that divides n_envs x n_steps",
-        )
+
+
+def _minibatch(pages: int, wanted: int) -> int:
+    """The largest minibatch up to `wanted` that divides the `pages` of an update."""
+    parts = -(-pages // wanted)
+    while pages % parts:
+        parts += 1
+    return pages // parts
 
 
 def _refuse_another(before: Checkpoint, config: LearnerConfig, bound: Mapping[str, Any], path: Path) -> None:

@@ -18,7 +18,7 @@ class PPOConfig:
     n_steps: int = 8
     """Pages of each user between two updates."""
     batch_size: int = 1024
-    """Pages in a minibatch."""
+    """Pages in a minibatch; fewer where it does not divide n_envs x n_steps."""
     n_epochs: int = 3
     """Passes over the collected pages."""
     learning_rate: float = 2e-3

@@ -244,12 +244,24 @@ def test_a_full_disk_is_one_message_and_keeps_the_old_file(
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"batch_size": 48}, "do not divide"), ({"gamma": 1.5}, "gamma is 1.5"), ({"n_envs": 0}, "n_envs is 0")],
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"gamma": 1.5}, "gamma is 1.5"),
+        ({"n_envs": 0}, "n_envs is 0"),
+    ],
 )
 def test_impossible_settings_are_named(change: dict[str, Any], message: str) -> None:
     config = learner_config("ppo", **{"n_envs": 16, "n_steps": 4, "batch_size": 32} | change)
     with pytest.raises(InputError, match=message):
         train_agent(config, WORLD, TASK, total_steps=64, options=TrainingOptions(progress=False))
+
+
+@pytest.mark.parametrize(("n_envs", "expected"), [(16, 32), (12, 24), (7, 28), (100, 25), (13, 26)])
+def test_minibatches_divide_the_rollout(n_envs: int, expected: int) -> None:
+    config = PPOConfig(n_envs=n_envs, n_steps=4, batch_size=32, n_epochs=1)
+    options = TrainingOptions(progress=False)
+    model = train_agent(config, WORLD, TASK, total_steps=n_envs, options=options)
+    assert model.batch_size == expected
 
 
 def test_registry_knows_its_agents() -> None:
