@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from agents.baselines import MMRPolicy, PopularityPolicy, RandomPolicy, RelevancePolicy
-from agents.click_greedy import ClickGreedyPolicy
 from envs.world import TaskConfig, World
 from evaluation.off_policy import OffPolicyConfig, OffPolicyResult, evaluate_off_policy
 from evaluation.online import evaluate_online, evaluate_policy
@@ -21,7 +19,6 @@ from simulators.base import InspectableSimulator
 
 if TYPE_CHECKING:
     from agents.base import Policy
-    from encoders.features import FeatureTables
     from envs.observation import Observation
 
 _T = TypeVar("_T")
@@ -29,16 +26,12 @@ _T = TypeVar("_T")
 __all__ = [
     "BEHAVIOR",
     "HELD_OUT",
-    "VALIDATION",
     "Judgement",
-    "baselines",
     "judge_from_log",
     "judge_online",
     "oracles",
 ]
 
-VALIDATION = 5_000_000
-"""First user of the evaluations during training."""
 HELD_OUT = 10_000_000
 """First user of the final judgement; no log, training or model choice has seen these users."""
 BEHAVIOR = "behavior"
@@ -52,22 +45,6 @@ class Judgement:
     online: OnlineResult  # in the true store, or in the fitted simulator where no truth is known
     fitted: OnlineResult | None  # in the fitted simulator, where that is another world
     world: str  # where `online` was measured
-
-
-def baselines(features: FeatureTables, shop: ShopData) -> dict[str, Policy]:
-    """The policies that need no training, by name; the click-greedy one is fitted to the training part of the log.
-
-    A page-by-page click model needs pages: on single impressions click-greedy is left out.
-    """
-    found: dict[str, Policy] = {
-        "random": RandomPolicy(),
-        "popularity": PopularityPolicy(features),
-        "relevance": RelevancePolicy(),
-        "mmr": MMRPolicy(features),
-    }
-    if not shop.train.single_impressions:
-        found["click-greedy"] = ClickGreedyPolicy.fit(shop.train, features)
-    return found
 
 
 def oracles(config: TrainConfig, world: World, task: TaskConfig) -> dict[str, Policy]:

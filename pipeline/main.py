@@ -83,7 +83,7 @@ def walk(run: RunFolder, config: TrainConfig) -> None:
             f"{config.task.task}: K {task.slate_size} of N {task.n_candidates}, at most {task.max_steps} pages"
         )
     with run.stage("training") as line:
-        learned = learn(run, config, shop, relevance, world, task, observed)
+        learned = learn(run, config, shop, relevance, world, task)
         line.say(learned.summary)
     _judge(run, config, shop, relevance, users, world, task, observed, learned)
 
@@ -101,7 +101,7 @@ def _judge(
 ) -> None:
     from evaluation.report import write_report
     from pipeline.judging import judge_from_log, judge_online
-    from pipeline.reporting import before_and_after, final_table, page, verdict
+    from pipeline.reporting import before_and_after, final_table, page, verdict, write_to_tensorboard
     from pipeline.worlds import judged_world
 
     with run.stage("judgement") as line:
@@ -120,6 +120,7 @@ def _judge(
     with run.stage("report") as line:
         table = final_table(judged, off_policy, learned.name)
         table.write(run.path)
+        write_to_tensorboard(run, config, table)
         found = verdict(judged, off_policy, learned.name, shop)
         slates = before_and_after(config, judged_world(shop, world), task, learned.shown)
         data = page(

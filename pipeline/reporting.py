@@ -12,6 +12,7 @@ from evaluation.report_data import Curve, PositionRates, ReportData, ReportTable
 from evaluation.table import FinalTable, build_table
 from evaluation.verdict import Verdict, judge
 from pipeline.config import TrainConfig
+from pipeline.config_file import config_to_mapping
 from pipeline.data import ShopData
 from pipeline.judging import BEHAVIOR, HELD_OUT, Judgement
 from pipeline.relevance import Relevance
@@ -21,7 +22,7 @@ from pipeline.users import Users
 if TYPE_CHECKING:
     from agents.base import Policy
 
-__all__ = ["before_and_after", "final_table", "page", "verdict"]
+__all__ = ["before_and_after", "final_table", "page", "verdict", "write_to_tensorboard"]
 
 _SHOWN_USERS = (0, 1, 2, 3)
 _ORACLES = ("myopic", "planning")
@@ -102,6 +103,20 @@ def before_and_after(
 
     numbers = [HELD_OUT + user for user in _SHOWN_USERS]
     return compare_slates(policies, world, task, users=numbers, seed=config.run.seed)
+
+
+def write_to_tensorboard(run: RunFolder, config: TrainConfig, table: FinalTable) -> None:
+    """The final table and the hyper-parameters, beside the learning curves."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    from evaluation.tensorboard import write_hparams, write_table
+
+    writer = SummaryWriter(str(run.path))
+    write_table(writer, table, step=config.learner.steps)
+    scores = {f"final/{row.policy}": row.score.value for row in table.rows}
+    settings = {**config_to_mapping(config), **run.record.get("settings", {})}
+    write_hparams(writer, settings, scores, step=config.learner.steps)
+    writer.close()
 
 
 def _facts(config: TrainConfig, shop: ShopData, users: Users) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,114 @@
+"""What a run holds, ready to be judged: gathered at the end of a run, or opened again from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from behavior.errors import InputError
+from evaluation.run_artifacts import RunArtifacts
+from pipeline.config_file import read_config
+from simulators.base import InspectableSimulator
+
+if TYPE_CHECKING:
+    from agents.base import Policy
+    from envs.world import TaskConfig, World
+    from pipeline.config import TrainConfig
+    from pipeline.data import ShopData
+    from pipeline.learning import Learned
+    from pipeline.worlds import Observed
+
+__all__ = ["BEHAVIOR", "HELD_OUT", "ORACLES", "gather", "open_run", "oracles"]
+
+HELD_OUT = 10_000_000
+"""First user of the final judgement; no log, training or model choice has seen these users."""
+BEHAVIOR = "behavior"
+"""Name of the policy that made the log."""
+ORACLES = ("myopic", "planning")
+"""Names of the policies that see the users' hidden state."""
+
+
+def oracles(config: TrainConfig, world: World, task: TaskConfig) -> dict[str, Policy]:
+    """The policies that see the hidden state of `world`'s users; none where its simulator cannot be looked into."""
+    from agents.oracles import MyopicOracle, PlanningConfig, PlanningOracle
+
+    simulator = world.simulator
+    if not isinstance(simulator, InspectableSimulator):
+        return {}
+    planning = PlanningConfig(
+        rollouts=config.judge.planner_rollouts, seed=config.run.seed, progress=not config.run.quiet
+    )
+    return {
+        "myopic": MyopicOracle(simulator, purchase_weight=task.purchase_weight),
+        "planning": PlanningOracle.for_world(world, task, planning),
+    }
+
+
+def gather(
+    config: TrainConfig, shop: ShopData, world: World, task: TaskConfig, observed: Observed, learned: Learned
+) -> RunArtifacts:
+    """Policies, worlds and log of a run."""
+    from pipeline.worlds import judged_world
+
+    policies = dict(learned.policies)
+    truth = shop.truth
+    trained = policies.pop(learned.name) if learned.name is not None else None
+    if truth is not None:
+        policies[BEHAVIOR] = truth.behavior_policy
+    if trained is not None and learned.name is not None:
+        policies[learned.name] = trained
+    known = shop.test.propensity[shop.test.item >= 0]
+    has_log = observed.test is not None and not bool(np.isnan(known).all())
+    true_world = judged_world(shop, world) if truth is not None else None
+    inside = oracles(config, world, task)
+    if true_world is not None:
+        inside.pop("planning", None)  # costly, and of no use beside the true store's own
+    return RunArtifacts(
+        world_fitted=world,
+        world_true=true_world,
+        task=task,
+        policies=policies,
+        steps_test=shop.test if has_log else None,
+        observation_test=observed.test if has_log else None,
+        oracles_true=oracles(config, true_world, task) if true_world is not None else {},
+        oracles_fitted=inside,
+        trained=learned.name,
+        behaviour=BEHAVIOR,
+        # The policy of the log ranks the candidates that its shop gave it, as it did when it made the log.
+        own_candidates={BEHAVIOR: truth.candidates} if truth is not None else {},
+        relevance=truth.relevance if truth is not None else None,
+        seed=config.run.seed,
+        first_user=HELD_OUT,
+    )
+
+
+def open_run(folder: Path) -> RunArtifacts:
+    """A finished run from its folder.
+
+    Raises:
+        InputError: The folder holds no finished run.
+    """
+    from pipeline.data import load_shop
+    from pipeline.learning import reopen
+    from pipeline.relevance import learn_relevance
+    from pipeline.users import fit_users
+    from pipeline.worlds import fitted_world, observe, task_for
+
+    config = read_config(folder / "config.yaml")
+    for name in ("candidates.npz", "simulators"):
+        if not (folder / name).exists():
+            raise InputError(
+                f"the run is not finished: it holds no {name}",
+                where=str(folder),
+                mend=f"finish it with: python train.py --resume {folder}",
+            )
+    shop = load_shop(config)
+    relevance = learn_relevance(config, shop, folder)
+    users = fit_users(config, shop, relevance.features, folder)
+    task = task_for(config, shop)
+    world = fitted_world(shop, relevance, users.simulator)
+    observed = observe(config, shop, relevance, task)
+    learned = reopen(folder, config, shop, relevance, world, task)
+    return gather(config, shop, world, task, observed, learned)

@@ -1,0 +1,268 @@
+"""Fifth stage: a policy is trained in the fitted simulator, or a baseline takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agents.registry import AgentInputs, agent_names, learner_config, learner_names, make_agent
+from behavior.errors import InputError
+from envs.world import TaskConfig, World
+from evaluation.report_data import Curve
+from pipeline.config import TrainConfig
+from pipeline.config_file import config_to_mapping
+from pipeline.data import ShopData
+from pipeline.relevance import Relevance
+from pipeline.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from agents.base import Policy
+
+__all__ = ["BEFORE", "VALIDATION", "Learned", "baselines", "learn", "reopen"]
+
+VALIDATION = 5_000_000
+"""First user of the evaluations during training."""
+BEFORE = "relevance order"
+"""What an untrained policy ranks by, for the pages before and after training."""
+
+_CURVES = {
+    "eval/score": ("score per session of validation users, fitted simulator", "score"),
+    "eval/share_of_gap": ("share of the gap from random to the planning oracle, fitted simulator", "share"),
+    "rollout/clicks": ("per session while training", "clicks"),
+    "rollout/purchases": ("per session while training", "purchases"),
+    "rollout/length": ("pages per session while training", "pages"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """The policies to be judged."""
+
+    name: str | None  # of the trained policy; None where a baseline was chosen
+    policies: dict[str, Policy]  # baselines and the trained policy
+    shown: dict[str, Policy]  # for the pages before and after training
+    summary: str
+
+    def curves(self, folder: Path) -> tuple[Curve, ...]:
+        """Learning curves, read back from the run's events."""
+        if self.name is None:
+            return ()
+        from evaluation.tensorboard import read_scalars
+
+        found = read_scalars(folder)
+        return tuple(
+            Curve(
+                title=title,
+                label=label,
+                steps=found[tag].steps.astype(np.float64),
+                values=found[tag].values,
+            )
+            for tag, (title, label) in _CURVES.items()
+            if tag in found
+        )
+
+
+def baselines(relevance: Relevance, shop: ShopData) -> dict[str, Policy]:
+    """The policies that need no training in the simulator, by name; left out where the log cannot carry one."""
+    inputs = AgentInputs(features=relevance.features, train=shop.train)
+    found: dict[str, Policy] = {}
+    for name in agent_names():
+        if name in learner_names() or (name == "click-greedy" and shop.train.single_impressions):
+            continue
+        try:
+            found[name] = make_agent(name, inputs)
+        except InputError:
+            if name == "click-greedy":  # too few clicks for a click model; the others always stand
+                continue
+            raise
+    return found
+
+
+def learn(
+    run: RunFolder, config: TrainConfig, shop: ShopData, relevance: Relevance, world: World, task: TaskConfig
+) -> Learned:
+    """Train, or go on training; the policy judged is the best one on validation users.
+
+    Raises:
+        InputError: A checkpoint of another configuration, or no room for one.
+        KeyboardInterrupt: After a checkpoint has been written.
+    """
+    others = baselines(relevance, shop)
+    agent = config.learner.agent
+    if agent not in learner_names():
+        policy = others.get(agent)
+        if policy is None:
+            raise InputError(
+                f"{agent} cannot be made from this log", where="--agent", mend="choose another one"
+            )
+        shown = {BEFORE: others["relevance"], agent: policy}
+        return Learned(name=None, policies=others, shown=shown, summary=f"{agent} needs no training")
+    model_steps = _train(run, config, world, task, others)
+    best = run.record.get("best", {})
+    return _learned(
+        run.path,
+        config,
+        world,
+        task,
+        others,
+        summary=f"{agent}, {model_steps:,} user-steps in simulator {config.user.simulator}"
+        + (f"; best score on validation users {best['score']:.3f}" if "score" in best else ""),
+    )
+
+
+def reopen(
+    folder: Path, config: TrainConfig, shop: ShopData, relevance: Relevance, world: World, task: TaskConfig
+) -> Learned:
+    """The policies of a finished run.
+
+    Raises:
+        InputError: The run was stopped before it had a policy.
+    """
+    others = baselines(relevance, shop)
+    if config.learner.agent not in learner_names():
+        return Learned(name=None, policies=others, shown={}, summary="")
+    return _learned(folder, config, world, task, others, summary="")
+
+
+def _learned(
+    folder: Path,
+    config: TrainConfig,
+    world: World,
+    task: TaskConfig,
+    others: dict[str, Policy],
+    *,
+    summary: str,
+) -> Learned:
+    from agents.learning import load_policy
+
+    agent = config.learner.agent
+    best = load_policy(folder / "best_model.zip", world, task, device=_device(config))
+    return Learned(
+        name=agent,
+        policies={**others, agent: best},
+        shown={BEFORE: others["relevance"], f"{agent}, trained": best},
+        summary=summary,
+    )
+
+
+def _train(
+    run: RunFolder, config: TrainConfig, world: World, task: TaskConfig, others: Mapping[str, Policy]
+) -> int:
+    from agents.checkpoint import read_checkpoint
+    from agents.learning import TrainingOptions, train_agent
+
+    options = config.learner
+    settings = learner_config(
+        options.agent,
+        n_envs=options.n_envs,
+        learning_rate=options.learning_rate,
+        gamma=options.gamma,
+        bootstrap_at_limit=task.max_steps > 1,
+    )
+    last = run.path / "last_model.zip"
+    marks = _marks(run, config, world, task, others)
+    model = train_agent(
+        settings,
+        world,
+        task,
+        total_steps=options.steps,
+        seed=config.run.seed,
+        device=_device(config),
+        options=TrainingOptions(
+            folder=run.path,
+            checkpoint_every=options.checkpoint_every,
+            evaluate=lambda policy: _validate(config, world, task, policy),
+            evaluate_every=options.evaluate_every,
+            tensorboard=run.path,
+            reference_scores=marks,
+            picture=lambda policy: _picture(config, world, task, policy),
+            progress=not config.run.quiet,
+        ),
+        resume_from=last if last.exists() else None,
+    )
+    run.note("best", dict(read_checkpoint(run.path / "best_model.zip").metrics))
+    run.note("settings", {options.agent: _plain(settings)})
+    return int(model.num_timesteps)
+
+
+def _marks(
+    run: RunFolder, config: TrainConfig, world: World, task: TaskConfig, others: Mapping[str, Policy]
+) -> dict[str, float] | None:
+    """Scores of random and of the planning oracle on the validation users of the fitted simulator, kept in the run."""
+    from pipeline.artifacts import oracles
+
+    known = run.record.get("marks")
+    if known is not None:
+        return {name: float(value) for name, value in known.items()}
+    planner = oracles(config, world, task).get("planning")
+    if planner is None:
+        return None
+    marks = {
+        "random": _validate(config, world, task, others["random"])["score"],
+        "oracle": _validate(config, world, task, planner, n_users=_MARK_USERS)["score"],
+    }
+    run.note("marks", marks)
+    return marks
+
+
+_MARK_USERS = 64
+
+
+def _validate(
+    config: TrainConfig, world: World, task: TaskConfig, policy: Policy, *, n_users: int | None = None
+) -> dict[str, float]:
+    from evaluation.online import evaluate_policy
+
+    outcome = evaluate_policy(
+        policy,
+        world,
+        task,
+        n_users=min(n_users or config.judge.validation_users, config.judge.validation_users),
+        seed=config.run.seed,
+        first_user=VALIDATION,
+        progress=False,
+    )
+    return {
+        name: float(getattr(outcome, name).mean())
+        for name in ("score", "clicks", "purchases", "length", "diversity")
+    }
+
+
+def _picture(config: TrainConfig, world: World, task: TaskConfig, policy: Policy) -> NDArray[np.uint8]:
+    """The first page of the first validation user."""
+    from agents.base import Draw
+    from envs.core import SlateCore
+    from envs.render import slate_picture
+    from evaluation.online import policy_seed
+
+    core = SlateCore(world, task, n_users=1, seed=config.run.seed, first_user=VALIDATION)
+    observation = core.reset()
+    query = int(core.state.query[0])
+    draw = Draw(seed=policy_seed(config.run.seed), user=core.state.user.copy(), step=core.state.step.copy())
+    result = core.step(policy.rank(observation, draw, slate_size=task.slate_size))
+    return slate_picture(
+        world,
+        query=query,
+        slate=result.slates[0],
+        click=result.feedback.click[0],
+        purchase=result.feedback.purchase[0],
+        heading=f"{policy.name}: first page of validation user {VALIDATION}",
+    )
+
+
+def _device(config: TrainConfig) -> str:
+    if config.run.device != "auto":
+        return config.run.device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _plain(settings: object) -> dict[str, Any]:
+    return config_to_mapping(settings)
