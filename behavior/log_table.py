@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from behavior.catalog import Catalog
@@ -19,6 +20,7 @@ from behavior.vocabulary import (
     CANDIDATE_COLUMNS,
     CONTEXT_PREFIX,
     LOG_COLUMNS,
+    LOG_ORDER,
     REQUIRED_LOG_COLUMNS,
     SINGLE_IMPRESSION,
 )
@@ -26,6 +28,7 @@ from behavior.vocabulary import (
 __all__ = ["LogTable", "tidy_log"]
 
 _TEXT = ("session_id", "user_id", "item_id", "policy_id")
+_LARGEST = float(np.finfo(np.float32).max)
 _NUMBERS = ("dwell_seconds", "price", "propensity", "cascade_propensity", "slate_propensity")
 
 
@@ -83,6 +86,7 @@ def tidy_log(
                 mend="check that the log and the catalogue number their items alike",
             )
     repaired |= {name: zones for name in ("assume-utc", "to-utc") if name in asked}
+    rows = rows[[*(n for n in LOG_ORDER if n in rows), *context]]
     relations = log_relations(single_impressions=single, catalog=catalog)
     raise_faults(find_faults(rows, relations, theirs), source or "log")
     if typed_candidates is not None:
@@ -252,6 +256,16 @@ def _context(values: pd.Series, label: str, faults: list[Fault]) -> pd.Series:
     if not is_numeric_column(values) and number[values.notna()].isna().any():
         return as_text(values).fillna("")
     faults += _empty_cells(number, label)
+    faults += [
+        Fault(
+            row=int(row) + 1,
+            column=label,
+            found=repr(float(number.loc[row])),
+            expected="a finite number",
+            mend=f"write plain numbers in '{label}'",
+        )
+        for row in number.index[number.abs() > _LARGEST]  # policies see float32
+    ]
     return number
 
 

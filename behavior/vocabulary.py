@@ -8,6 +8,7 @@ __all__ = [
     "COMMON_NAMES",
     "CONTEXT_PREFIX",
     "LOG_COLUMNS",
+    "LOG_ORDER",
     "OPTIONAL_LOG_COLUMNS",
     "REPAIRS",
     "REQUIRED_LOG_COLUMNS",
@@ -49,6 +50,26 @@ OPTIONAL_LOG_COLUMNS: dict[str, str] = {
 
 LOG_COLUMNS: dict[str, str] = REQUIRED_LOG_COLUMNS | OPTIONAL_LOG_COLUMNS
 """All canonical log columns and what they hold."""
+
+LOG_ORDER = (
+    "session_id",
+    "user_id",
+    "step",
+    "timestamp",
+    "query",
+    "position",
+    "item_id",
+    "click",
+    "purchase",
+    "dwell_seconds",
+    "price",
+    "policy_id",
+    "session_end",
+    "propensity",
+    "cascade_propensity",
+    "slate_propensity",
+)
+"""Order of the columns in a canonical log; `context_*` follow."""
 
 CANDIDATE_COLUMNS: dict[str, str] = {
     "session_id": "text: as in the log",
