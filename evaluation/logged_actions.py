@@ -35,6 +35,10 @@ class LoggedSlates:
     """Logged propensity of this item at this position."""
     evaluation: NDArray[np.float64]
     """Probability of this item at this position under the policy judged."""
+    cascade_logging: NDArray[np.float64] | None
+    """(M, K) logged propensity of the slate down to here; None for single impressions or where any is unknown."""
+    cascade_evaluation: NDArray[np.float64] | None
+    """(M, K) the same under the policy judged."""
     outside: int
     """Logged items that were not among the candidates of the observation."""
 
@@ -94,7 +98,7 @@ def logged_slates(
             where=f"logged step {row}",
             mend="Read the log as slates.",
         )
-    marginal = np.zeros((m, k))
+    marginal, cascade = np.zeros((m, k)), np.zeros((m, k))
     found = np.zeros((m, k), np.bool_)
     bar = tqdm(
         total=m,
@@ -111,7 +115,7 @@ def logged_slates(
             propensity = policy.propensity(seen, actions)
             if propensity is None:
                 return None
-            marginal[rows] = propensity.item
+            marginal[rows], cascade[rows] = propensity.item, propensity.cascade
             bar.update(rows.size)
     evaluation = np.where(found, marginal, 0.0)
     reward = steps.click.astype(np.float64) + purchase_weight * steps.purchase.astype(np.float64)
@@ -128,11 +132,18 @@ def logged_slates(
             click=slot(click),
             logging=slot(steps.propensity),
             evaluation=slot(evaluation),
+            cascade_logging=None,
+            cascade_evaluation=None,
             outside=outside,
         )
+    # Below an item that the policy could not show, its slate is no longer the logged one.
+    intact = np.logical_and.accumulate(found | ~shown, axis=1)
+    known = not np.isnan(steps.cascade_propensity[shown]).any()
     return LoggedSlates(
         reward=reward,
         click=click,
+        cascade_logging=np.where(shown, steps.cascade_propensity, 1.0) if known else None,
+        cascade_evaluation=np.where(shown, np.where(intact, cascade, 0.0), 1.0) if known else None,
         logging=np.where(shown, steps.propensity, 1.0),
         evaluation=np.where(shown, evaluation, 1.0),
         outside=outside,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
-from evaluation.estimators import Estimate, effective_sample_size, iips, ips, sniips, snips
+from evaluation.estimators import Estimate, effective_sample_size, iips, ips, sniips, snips, snrips
 from evaluation.intervals import Interval, estimate_interval, mean_interval
 from evaluation.logged_actions import LoggedSlates, logged_slates
 
@@ -63,6 +63,9 @@ class OffPolicyResult:
     """The value minus that of the logging policy on the same sessions; None unless `status` is 'ok'."""
     unnormalised: Interval | None
     """The same by plain IIPS or IPS: far from `interval` means that the weights are not to be trusted."""
+    cascade: Interval | None
+    """The same by SNRIPS, which lets a click depend on the items above it too; None where the log states no cascade
+    propensities, or its effective sample is too small."""
     logged: Interval | None
     """The logging policy's own value on the same rows."""
     estimate: Estimate | None
@@ -178,6 +181,13 @@ def _judge(
             f"Without self-normalisation the value is {unnormalised.value:.4g}, outside the interval:"
             " weights vary much."
         )
+    cascade = _cascade(slates, sessions, config) if ok else None
+    if cascade is not None and not cascade.low <= estimate.value <= cascade.high:
+        warnings.append(
+            f"Letting a click depend on the items above it (SNRIPS) gives {cascade.value:.4g}, and its interval "
+            f"{cascade.low:.4g} to {cascade.high:.4g} leaves this figure out: items of a page seem to influence each "
+            "other, which biases it."
+        )
     return OffPolicyResult(
         policy=name,
         status="ok" if ok else "no support",
@@ -186,6 +196,7 @@ def _judge(
         interval=interval if ok else None,
         lift=mean_interval(estimate.terms - total, clusters=sessions, level=config.level) if ok else None,
         unnormalised=unnormalised if ok else None,
+        cascade=cascade,
         logged=mean_interval(total, clusters=sessions, level=config.level),
         estimate=estimate,
         ess=estimate.ess,
@@ -197,6 +208,16 @@ def _judge(
         n_weighted_clicks=events,
         warnings=tuple(warnings),
     )
+
+
+def _cascade(slates: LoggedSlates, sessions: NDArray[np.int64], config: OffPolicyConfig) -> Interval | None:
+    """The value under weaker assumptions, where enough sessions carry weight."""
+    if slates.cascade_logging is None or slates.cascade_evaluation is None:
+        return None
+    found = snrips(slates.reward, slates.cascade_logging, slates.cascade_evaluation)
+    if not np.isfinite(found.value) or _session_ess(found.weights, sessions) < config.min_ess:
+        return None
+    return estimate_interval(found, clusters=sessions, level=config.level)
 
 
 def _known_rows(steps: LoggedSteps) -> NDArray[np.bool_]:
@@ -252,6 +273,7 @@ def _not_applicable(name: str, estimator: str, reason: str) -> OffPolicyResult:
         interval=None,
         lift=None,
         unnormalised=None,
+        cascade=None,
         logged=None,
         estimate=None,
         ess=nan,

@@ -194,6 +194,40 @@ def test_deterministic_policies_are_judged_where_they_overlap() -> None:
     assert abs(found.value - exact) < 4 * found.interval.standard_error
 
 
+def _with_cascade(steps: LoggedSteps, observation: Observation, click: NDArray[np.uint8]) -> LoggedSteps:
+    actions, _ = logged_positions(steps.item, observation.candidates)
+    return dataclasses.replace(
+        steps,
+        click=click,
+        purchase=np.zeros_like(click),
+        cascade_propensity=BEHAVIOUR.propensity(observation, actions).cascade,
+    )
+
+
+def test_influence_between_items_is_noticed() -> None:
+    steps, observation = slate_log(40_000, seed=6)
+    plain = _with_cascade(steps, observation, steps.click)
+    found = evaluate_off_policy(BETTER, plain, observation, progress=False)
+    assert found.cascade is not None
+    assert found.cascade.low <= found.value <= found.cascade.high
+    assert not found.warnings
+    # Now a strong first item takes all attention: the second is clicked only below a weak one.
+    rng = np.random.default_rng(0)
+    click = np.stack(
+        [rng.random(40_000) < APPEAL[steps.item[:, 0]], (steps.item[:, 0] < 3) & (rng.random(40_000) < 0.9)],
+        axis=1,
+    ).astype(np.uint8)
+    taken = evaluate_off_policy(BETTER, _with_cascade(steps, observation, click), observation, progress=False)
+    slates = np.array(list(itertools.permutations(range(N_ITEMS), K)))
+    every = observe(np.tile(np.arange(N_ITEMS, dtype=np.int32), (slates.shape[0], 1)))
+    exact = float(BETTER.propensity(every, slates).slate @ (APPEAL[slates[:, 0]] + 0.9 * (slates[:, 0] < 3)))
+    assert taken.cascade is not None
+    assert abs(taken.cascade.value - exact) < 4 * taken.cascade.standard_error
+    assert taken.interval is not None
+    assert abs(taken.value - exact) > 4 * taken.interval.standard_error, "item-position weights miss it"
+    assert any("influence each other" in warning for warning in taken.warnings)
+
+
 def test_not_applicable() -> None:
     steps, observation = slate_log(100, seed=0)
     found = evaluate_off_policy(Silent(), steps, observation, progress=False)
