@@ -99,8 +99,8 @@ Command = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it went well, 2 where the user has something to mend."""
-    command = tyro.cli(Command, prog="python -m simulators", description=__doc__, args=arguments)
     try:
+        command = tyro.cli(Command, prog="python -m simulators", description=__doc__, args=arguments)
         if isinstance(command, List):
             _list()
         elif isinstance(command, Fit):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from behavior.errors import InputError
+
 __all__ = ["FitConfig"]
 
 
@@ -26,9 +28,17 @@ class FitConfig:
     """Cascade only: the strict model, in which the first click on a page is the last."""
 
     def __post_init__(self) -> None:
-        if not self.strengths or any(s <= 0 for s in self.strengths):
-            raise ValueError(f"strengths must be positive and at least one, not {self.strengths}")
-        if not 0.0 < self.tuning_share < 1.0:
-            raise ValueError(f"tuning_share must lie between 0 and 1, not {self.tuning_share}")
-        if self.ring < 1:
-            raise ValueError(f"ring must be at least 1, not {self.ring}")
+        checks = (
+            (
+                "strengths",
+                bool(self.strengths) and all(s > 0 for s in self.strengths),
+                "one or more, positive",
+            ),
+            ("tuning_share", 0.0 < self.tuning_share < 1.0, "between 0 and 1"),
+            ("max_iterations", self.max_iterations >= 1, "at least 1"),
+            ("max_impressions", self.max_impressions >= 1, "at least 1"),
+            ("ring", self.ring >= 1, "at least 1"),
+        )
+        for name, fine, expected in checks:
+            if not fine:
+                raise InputError(f"{name} is {getattr(self, name)}, expected {expected}", where="FitConfig")

@@ -194,6 +194,8 @@ def test_commands(
     assert "ok  " in capsys.readouterr().out
     assert main(["check", "command_shop:Other"]) == 2
     assert main(["validate", "--simulator", str(tmp_path / "nowhere")]) == 2
+    assert main(["fit", "--out", str(tmp_path / "new"), "--ring", "0"]) == 2
+    assert main(["fit", "--out", str(tmp_path)]) == 2
     errors = capsys.readouterr().err
-    assert errors.count("error: ") == 2
+    assert errors.count("error: ") == 4
     assert "Traceback" not in errors
