@@ -101,7 +101,14 @@ def _judge(
 ) -> None:
     from evaluation.report import write_report
     from pipeline.judging import judge_from_log, judge_online
-    from pipeline.reporting import before_and_after, final_table, page, verdict, write_to_tensorboard
+    from pipeline.reporting import (
+        before_and_after,
+        final_table,
+        page,
+        verdict,
+        write_comparisons,
+        write_to_tensorboard,
+    )
     from pipeline.worlds import judged_world
 
     with run.stage("judgement") as line:
@@ -120,6 +127,7 @@ def _judge(
     with run.stage("report") as line:
         table = final_table(judged, off_policy, learned.name)
         table.write(run.path)
+        write_comparisons(run, judged, learned.name)
         write_to_tensorboard(run, config, table)
         found = verdict(judged, off_policy, learned.name, shop)
         slates = before_and_after(config, judged_world(shop, world), task, learned.shown)

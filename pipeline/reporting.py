@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from behavior.files import atomic_path
 from envs.world import TaskConfig, World
 from evaluation.off_policy import OffPolicyResult
 from evaluation.report_data import Curve, PositionRates, ReportData, ReportTable, SlateComparison
@@ -22,7 +24,7 @@ from pipeline.users import Users
 if TYPE_CHECKING:
     from agents.base import Policy
 
-__all__ = ["before_and_after", "final_table", "page", "verdict", "write_to_tensorboard"]
+__all__ = ["before_and_after", "final_table", "page", "verdict", "write_comparisons", "write_to_tensorboard"]
 
 _SHOWN_USERS = (0, 1, 2, 3)
 _ORACLES = ("myopic", "planning")
@@ -103,6 +105,18 @@ def before_and_after(
 
     numbers = [HELD_OUT + user for user in _SHOWN_USERS]
     return compare_slates(policies, world, task, users=numbers, seed=config.run.seed)
+
+
+def write_comparisons(run: RunFolder, judged: Judgement, trained: str | None) -> None:
+    """Paired differences of score, trained policy minus each other one, as `comparisons.json`."""
+    found = {
+        name: {"value": difference.value, "low": difference.low, "high": difference.high}
+        for name in judged.online.outcomes
+        if trained is not None and name != trained
+        for difference in [judged.online.difference(trained, name)]
+    }
+    with atomic_path(run.path / "comparisons.json") as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def write_to_tensorboard(run: RunFolder, config: TrainConfig, table: FinalTable) -> None:
