@@ -154,7 +154,7 @@ def measure(options: Options) -> dict[str, Any]:
         "benchmark": "ope",
         "machine": {
             "processor": platform.machine(),
-            "system": platform.platform(),
+            "system": platform.system(),
             "cpus": os.cpu_count(),
         },
         "versions": {
