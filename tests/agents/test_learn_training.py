@@ -18,6 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.base import Draw, Policy
 from agents.baselines import PopularityPolicy, RelevancePolicy
 from agents.checkpoint import LearnerConfig, read_checkpoint
+from agents.contract import check_policy
 from agents.dqn.config import DQNConfig
 from agents.learning import TrainingOptions, load_policy, policy_of, train_agent
 from agents.ppo.config import PPOConfig
@@ -294,3 +295,11 @@ def test_learners_beat_relevance_and_popularity(name: str) -> None:
     for rival in (RelevancePolicy(), PopularityPolicy(world.features)):
         difference = learned - play(rival, world, task, 1000)
         assert difference.mean() > 4 * difference.std() / np.sqrt(1000)
+
+
+@BOTH
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_learned_policies_keep_the_contract(config: LearnerConfig, temperature: float) -> None:
+    model = train_agent(config, WORLD, TASK, total_steps=128, options=TrainingOptions(progress=False))
+    policy = policy_of(model, temperature=temperature)
+    assert len(check_policy(policy, some_pages().take(np.arange(20)), slate_size=4)) == 8
