@@ -73,6 +73,15 @@ def log_relations(*, single_impressions: bool, catalog: Catalog | None) -> list[
         )
     )
     if single_impressions:
+        # nothing else bounds it here, and the arrays are as wide as the last position
+        rules.append(
+            Rule(
+                column="position",
+                expected="a position below 1,000",
+                holds=lambda f: f["position"] < 1000,
+                mend="the position is the place on the page, not the place in the catalogue: correct it",
+            )
+        )
         rules.append(
             Rule(
                 column="position",

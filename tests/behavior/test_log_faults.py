@@ -207,6 +207,14 @@ def test_single_impressions_have_one_row_a_step(frame: pd.DataFrame) -> None:
         InteractionLog.from_frame(frame, single_impressions=True)
 
 
+def test_single_impressions_have_a_place_on_a_page(frame: pd.DataFrame) -> None:
+    frame = frame.assign(session_id=range(8), step=0, position=2**30)
+    with pytest.raises(
+        InputError, match="row 1, column 'position': found 1073741824, expected a position below"
+    ):
+        InteractionLog.from_frame(frame, single_impressions=True)
+
+
 CANDIDATES = {
     "rank-gap": (lambda c: c.replace({"rank": {3: 7}}), "column 'rank': found 7, expected ranks 0, 1, 2"),
     "rank-type": (lambda c: c.assign(rank="x"), "column 'rank': found 'x', expected a whole number"),
