@@ -98,7 +98,7 @@ Command = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it went well, 2 where the user has something to mend."""
-    command = tyro.cli(Command, prog="python -m encoders", description=__doc__, args=arguments)  # type: ignore[arg-type]
+    command = tyro.cli(Command, prog="python -m encoders", description=__doc__, args=arguments)
     try:
         if isinstance(command, Finetune):
             _finetune(command)

@@ -27,8 +27,12 @@ class TowerConfig:
     """How the weights of the encoder are trained.
 
     Loss per batch: the pointwise logistic loss of both heads on examined impressions, plus `ranking_weight` times
-    the cross-entropy between a query's debiased click rates and the softmax of its scores over all items of the
-    batch; items of other queries count `unshown_weight` each.
+    the cross-entropy between a query's debiased click rates and the softmax of `cosine / temperature` over all items
+    of the batch; items of other queries count `unshown_weight` each. The listwise term has a temperature of its own
+    because the scale that calibrates clicks is far too flat to rank a catalogue by.
+
+    In the end the weights are averaged with those before training: that keeps what the pretrained model knows of
+    queries the log says little about (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
     """
 
     max_pairs: int = 6_500
@@ -37,10 +41,14 @@ class TowerConfig:
     """Items that share one encoding of their query."""
     queries_per_batch: int = 8
     """Queries in a batch."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-5
     """AdamW's, after a warm-up over a tenth of the steps, falling linearly to zero."""
     ranking_weight: float = 1.0
     """Weight of the listwise term."""
+    temperature: float = 0.05
+    """Of the softmax over cosines, as sentence encoders are trained with."""
+    keep: float = 0.3
+    """Share of the weights before training in the average at the end."""
     unshown_weight: float = 0.5
     """Weight of an item of the batch that was not shown for the query, in the softmax."""
     seed: int = 0
@@ -50,14 +58,15 @@ class TowerConfig:
 class _Tower(torch.nn.Module):
     """The encoder and the two heads, giving the loss of a batch."""
 
-    def __init__(self, bert: Any, heads: Heads, ranking_weight: float, log_unshown: float) -> None:
+    def __init__(self, bert: Any, heads: Heads, config: TowerConfig) -> None:
         super().__init__()
         self.bert = bert
         self.weight = torch.nn.Parameter(
             torch.from_numpy(np.stack([heads.click_weight, heads.purchase_weight]))
         )
         self.bias = torch.nn.Parameter(torch.tensor(heads.bias, dtype=torch.float32))
-        self.ranking_weight, self.log_unshown = ranking_weight, log_unshown
+        self.ranking_weight, self.temperature = config.ranking_weight, config.temperature
+        self.log_unshown = float(np.log(max(config.unshown_weight, 1e-6)))
 
     def forward(
         self,
@@ -78,7 +87,7 @@ class _Tower(torch.nn.Module):
         )
         shown = (hits + misses) > 0
         offset = torch.where(shown, 0.0, self.log_unshown)
-        log_share = torch.log_softmax(click + offset, dim=1)  # (G, U)
+        log_share = torch.log_softmax(q @ i.T / self.temperature + offset, dim=1)  # (G, U)
         ranking = -(target * log_share).sum(1).mean()
         return {"loss": pointwise + 0.1 * purchase + self.ranking_weight * ranking}
 
@@ -145,8 +154,8 @@ def train_tower(
         return heads
     from transformers import Trainer, TrainingArguments
 
-    log_unshown = float(np.log(max(config.unshown_weight, 1e-6)))
-    tower = _Tower(encoder.model, heads, config.ranking_weight, log_unshown)
+    before = {name: tensor.detach().cpu().clone() for name, tensor in encoder.model.state_dict().items()}
+    tower = _Tower(encoder.model, heads, config)
     with _global_randomness_kept(), tempfile.TemporaryDirectory() as folder:
         n_steps = -(-len(groups) // config.queries_per_batch)
         arguments = TrainingArguments(
@@ -178,6 +187,10 @@ def train_tower(
         trainer.remove_callback(_printer())
         trainer.train()
     encoder.model.to(encoder.device).eval()
+    with torch.no_grad():
+        for name, tensor in encoder.model.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(before[name].to(tensor.device), config.keep)
     encoder.weights_changed()
     weight = tower.weight.detach().cpu().numpy()
     return replace(
