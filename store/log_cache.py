@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,12 +63,27 @@ def cached_log(
     text = json.dumps([name, dataclasses.asdict(config), source_digest(), key], sort_keys=True)
     folder = _home() / "store" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     rows, candidates = folder / "log.parquet", folder / "log.candidates.parquet"
-    if not (rows.exists() and candidates.exists()):
+    frames = _read(rows, candidates)
+    if frames is None:
         frames = make()
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(frames.candidates, candidates)
-        _write(frames.rows, rows)
-    return _log(LogFrames(rows=pd.read_parquet(rows), candidates=pd.read_parquet(candidates)), name, catalog)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(frames.candidates, candidates)
+            _write(frames.rows, rows)
+        except OSError as error:
+            warnings.warn(f"the store's log cannot be kept for next time: {error}", UserWarning, stacklevel=2)
+    return _log(frames, name, catalog)
+
+
+def _read(rows: Path, candidates: Path) -> LogFrames | None:
+    """The kept tables; None where they are not there or damaged."""
+    if not (rows.exists() and candidates.exists()):
+        return None
+    try:
+        return LogFrames(rows=pd.read_parquet(rows), candidates=pd.read_parquet(candidates))
+    except (OSError, ValueError) as error:
+        warnings.warn(f"damaged log in {rows.parent}, made anew: {error}", UserWarning, stacklevel=2)
+        return None
 
 
 def _log(frames: LogFrames, name: str, catalog: Catalog) -> InteractionLog:
@@ -80,8 +96,11 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
     """Whole or not at all: two processes may open the same store at once."""
     handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(handle)
-    frame.to_parquet(part, index=False)
-    Path(part).replace(path)
+    try:
+        frame.to_parquet(part, index=False)
+        Path(part).replace(path)
+    finally:
+        Path(part).unlink(missing_ok=True)
 
 
 def _home() -> Path:

@@ -150,7 +150,6 @@ def _read_judgments(
     wrong = np.flatnonzero(~np.isfinite(rating) | (rating < 0))
     if wrong.size:
         row = int(wrong[0])
-        found = judgments["rating"].iloc[row]
         raise InputError(
             f"rating '{judgments['rating'].iloc[row]}' is not a number from 0 up ({wrong.size} such rows)",
             where=f"judgments, row {row + 1}, column rating",

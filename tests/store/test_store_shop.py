@@ -86,6 +86,10 @@ def test_the_same_seed_gives_the_same_bytes_and_the_cache_changes_nothing(
     read = open_store(StoreConfig.tiny())
     pd.testing.assert_frame_equal(made.log.rows, read.log.rows)
     pd.testing.assert_frame_equal(store.log.rows, read.log.rows)
+    next(tmp_path.rglob("log.parquet")).write_bytes(b"PAR1 cut off")
+    with pytest.warns(UserWarning, match="made anew"):
+        mended = open_store(StoreConfig.tiny())
+    pd.testing.assert_frame_equal(mended.log.rows, store.log.rows)
     other = open_store(StoreConfig.tiny(seed=1), cache=False)
     assert other.log.rows.to_csv() != store.log.rows.to_csv()
 
