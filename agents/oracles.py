@@ -53,7 +53,7 @@ class PlanningConfig:
     """How much a planning oracle thinks."""
 
     rollouts: int = 2
-    """Rollouts of every proposed page in the first heat."""
+    """Rollouts of every proposed page in the first heat; 0 shows the tuned policy's page without looking ahead."""
     finalists: int = 3
     """Proposals that go on to the second heat."""
     final_rollouts: int = 8
@@ -68,10 +68,19 @@ class PlanningConfig:
     """Practice before serving."""
     seed: int = 0
     """Of the planner's own random streams; no seed here lets it see the environment's chance."""
-    max_rows: int = 16_384
-    """Sessions simulated side by side."""
+    users_at_once: int = 256
+    """Users planned for side by side; a matter of memory and speed alone."""
     progress: bool = True
     """Show bars on a terminal."""
+
+    def __post_init__(self) -> None:
+        if self.rollouts < 0 or self.final_rollouts < 0 or self.finalists < 1 or self.users_at_once < 1:
+            raise InputError(
+                f"rollouts {self.rollouts}, final_rollouts {self.final_rollouts}, finalists {self.finalists} and "
+                f"users_at_once {self.users_at_once} are out of range",
+                where="PlanningConfig",
+                mend="rollouts and final_rollouts from 0, finalists and users_at_once from 1",
+            )
 
 
 class PlanningOracle(Policy):
@@ -149,20 +158,19 @@ class PlanningOracle(Policy):
         self.prepare()
         B = state.user.shape[0]
         out = np.empty((B, slate_size), np.int64)
-        chunk = max(1, self.config.max_rows // 24)
-        starts = range(0, B, chunk)
-        bar = None if self.config.progress and len(starts) > 4 else True
-        for start in tqdm(starts, desc="oracle plans", leave=False, disable=bar):
+        chunk = self.config.users_at_once
+        bar = None if self.config.progress else True
+        for start in tqdm(range(0, B, chunk), desc="oracle plans", leave=False, disable=bar, delay=2.0):
             rows = np.arange(start, min(B, start + chunk))
             out[rows] = self._plan(observation.take(rows), state.take(rows))
         return out
 
     def _plan(self, observation: Observation, state: SessionState) -> NDArray[np.int64]:
         config, family, B = self.config, self.family, state.user.shape[0]
-        proposed = self._propose(
-            observation, state
-        )  # (B, V, K) candidate positions, the tuned policy's first
+        proposed = self._propose(observation, state)  # (B, V, K), the tuned policy's page first
         V = proposed.shape[1]
+        if not config.rollouts:
+            return proposed[:, 0]
         items = np.take_along_axis(observation.candidates[:, None, :], proposed, axis=2)  # (B, V, K)
         everyone = np.arange(B)
         total, square = np.zeros((B, V)), np.zeros((B, V))
@@ -221,8 +229,10 @@ class PlanningOracle(Policy):
                     np.full(B, skip, np.int64),
                 )
             )
-        if math.perm(N, K) <= self.config.enumerate_up_to and (observation.candidates >= 0).all():
-            pages[1:] = [np.tile(p, (B, 1)) for p in itertools.permutations(range(N), K)]
+        if math.perm(N, K) <= self.config.enumerate_up_to:
+            for page in itertools.permutations(range(N), K):
+                full = (observation.candidates[:, page] >= 0).all(axis=1, keepdims=True)
+                pages.append(np.where(full, np.array(page, np.int64), pages[0]))
         return np.stack(pages, axis=1)
 
     def _variants(self, best: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -207,7 +207,7 @@ def test_plans_do_not_depend_on_the_batch() -> None:
         toy_world(n_items=60, n_queries=5, n_candidates=12),
         TaskConfig(slate_size=3, n_candidates=12),
     )
-    config = PlanningConfig(tuning=QUICK, progress=False, max_rows=24 * 30)
+    config = PlanningConfig(tuning=QUICK, progress=False, users_at_once=30)
     core = SlateCore(world, task, n_users=70, seed=1)
     observation = core.reset()
     oracle = PlanningOracle.for_world(world, task, config)
@@ -222,6 +222,59 @@ def test_plans_do_not_depend_on_the_batch() -> None:
     )
     assert (alone == slates[rows]).all()
     assert all(len(set(slate)) == 3 for slate in slates.tolist())
+
+
+def test_without_rollouts_the_tuned_policy_serves() -> None:
+    world, task = (
+        toy_world(n_items=60, n_queries=5, n_candidates=12),
+        TaskConfig(slate_size=3, n_candidates=12),
+    )
+    core = SlateCore(world, task, n_users=9, seed=1)
+    observation, draw = core.reset(), Draw(0, core.state.user, core.state.step)
+    config = PlanningConfig(tuning=Tuning(rounds=0), rollouts=0, progress=False)
+    oracle = PlanningOracle.for_world(world, task, config)
+    myopic = MyopicOracle(world.simulator, task.purchase_weight)
+    slates = [p.rank(observation, draw, slate_size=3, state=core.state) for p in (oracle, myopic)]
+    assert (slates[0] == slates[1]).all()  # unpractised, the family starts from the myopic policy
+    with pytest.raises(InputError, match="rollouts -1"):
+        PlanningConfig(rollouts=-1)
+
+
+@pytest.mark.slow
+def test_the_demo_store_needs_planning() -> None:
+    from encoders.build import build_features
+    from encoders.tabular import fit_feature_relevance
+    from envs.world import World
+    from store.config import StoreConfig
+    from store.shop import HELD_OUT_USERS, open_store
+
+    store, task, n = open_store(StoreConfig()), TaskConfig(), 500
+    steps = store.log.to_steps(store.catalog, store.queries)
+    relevance = fit_feature_relevance(store.catalog, steps)
+    features = build_features(store.catalog, store.queries, steps, relevance, width=16, progress=False)
+    world = World(simulator=store.true_simulator, candidates=store.candidates, features=features)
+    scores = []
+    for oracle in (
+        MyopicOracle(store.true_simulator, task.purchase_weight),
+        PlanningOracle.for_world(world, task, PlanningConfig(progress=False)),
+    ):
+        core = SlateCore(world, task, n_users=n, seed=3, first_user=HELD_OUT_USERS)
+        observation, score, here = core.reset(), np.zeros(n), np.ones(n, np.bool_)
+        for _ in range(task.max_steps):
+            rows = np.flatnonzero(here)
+            state = core.state.take(rows)
+            slates = np.tile(np.arange(10), (n, 1))  # whoever has left is shown anything
+            slates[rows] = oracle.rank(
+                observation.take(rows), Draw(0, state.user, state.step), slate_size=10, state=state
+            )
+            result = core.step(slates)
+            score += here * result.score
+            here &= ~(result.terminated | result.truncated)
+            observation = result.observation
+        scores.append(score)
+    gain = scores[1] - scores[0]  # paired by user
+    low = gain.mean() - 2 * gain.std() / np.sqrt(n)
+    assert low / scores[0].mean() > 0.10
 
 
 def test_myopic_sorts_by_expected_score() -> None:
