@@ -245,7 +245,7 @@ def test_bert_is_fine_tuned_in_a_copy_and_leaves_global_randomness_alone(shop, t
     fingerprint = encoder.fingerprint
     random.seed(1)
     python_before = random.getstate()
-    config = FinetuneConfig(max_pairs=120, heads=HeadConfig(steps=5))
+    config = FinetuneConfig(max_pairs=40, heads=HeadConfig(steps=5))
     model, report = finetune(
         encoder, shop.catalog, shop.steps, config=config, truth=shop.truth, progress=False
     )
