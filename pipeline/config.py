@@ -41,8 +41,9 @@ class SourceOptions:
     columns: Path | None = None
     """Mapping file (YAML or JSON) from our column names to yours; see docs/your-own-logs.md."""
     repairs: tuple[str, ...] = ()
-    """Repairs of the log that you allow by name: sort, drop-unknown-items, drop-duplicates, purchase-implies-click,
-    derive-steps. Each is counted in the summary; nothing is repaired in silence."""
+    """Repairs of the log that you allow by name: sort, derive-steps, positions-from-one, drop-duplicates,
+    drop-unknown-items, purchase-implies-click, assume-utc, to-utc. Each is counted in the summary; nothing is
+    repaired in silence."""
     store_seed: int = 0
     """Seed of the demo store: catalogue, queries, users and log."""
     store_size: Literal["default", "tiny"] = "default"

@@ -74,11 +74,16 @@ def load_shop(config: TrainConfig) -> ShopData:
             columns=source.columns,
             candidates=source.candidates,
             repairs=source.repairs,
+            progress=not config.run.quiet,
         )
         catalog, log = dataset.catalog, dataset.log
         steps = log.to_steps(catalog)
     split = split_steps_by_time(steps)
-    notes = (*catalog.notes, *(f"repair {name}: {count:,} rows" for name, count in log.repaired.items()))
+    notes = (
+        *catalog.notes,
+        *log.notes,
+        *(f"repair {name}: {count:,} rows" for name, count in log.repaired.items()),
+    )
     return ShopData(
         name=Path(source.data).stem,
         catalog=catalog,
