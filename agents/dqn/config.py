@@ -27,7 +27,7 @@ class DQNConfig:
     """Updates in a round."""
     learning_rate: float = 1e-3
     """Adam's step size at first; it falls linearly to a tenth of this."""
-    gamma: float = 0.9
+    gamma: float = 0.97
     """Discount per page."""
     target_update_interval: int = 5_000
     """Pages between two copies of the online network to the target network."""

@@ -25,7 +25,7 @@ class PPOConfig:
     """Adam's step size at first; it falls linearly to a tenth of this."""
     actor_rate: float = 0.2
     """The actor's step size as a share of the critic's and the response model's, whose losses are far less noisy."""
-    gamma: float = 0.9
+    gamma: float = 0.97
     """Discount per page; within a page nothing is discounted."""
     gae_lambda: float = 0.5
     """Decay of the generalised advantage over pages. All ten choices of a page share what follows it, so its noise

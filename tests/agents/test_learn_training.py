@@ -193,7 +193,7 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     last = tmp_path / "last_model.zip"
     cases: list[tuple[LearnerConfig, TaskConfig, str]] = [
         (DQN_SMALL, TASK, "agent is PPOConfig there and DQNConfig here"),
-        (PPOConfig(n_envs=16, n_steps=4, batch_size=32, n_epochs=1, gamma=0.5), TASK, "gamma is 0.9 there"),
+        (PPOConfig(n_envs=16, n_steps=4, batch_size=32, n_epochs=1, gamma=0.5), TASK, "gamma is 0.97 there"),
         (PPO_SMALL, TaskConfig(slate_size=3, n_candidates=12, max_steps=5), "slate_size is 4 there"),
     ]
     bytes_before = last.read_bytes()
