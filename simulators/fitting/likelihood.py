@@ -207,7 +207,12 @@ def maximise(
             total: torch.Tensor = loss.detach() + 0.5 * prior
             return total
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    # Far down a page the cascade's gradients fade into denormal numbers, which make it three times slower.
+    torch.set_flush_denormal(True)
+    try:
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
+    finally:
+        torch.set_flush_denormal(False)
     values = [tensor.detach().numpy().astype(np.float64) for tensor in leaves]
     raw = values[0] / scale
     raw[problem.penalty == 0] -= (raw * mean).sum()
