@@ -35,6 +35,16 @@ class StoreConfig:
     """Constants of the true user."""
 
     def __post_init__(self) -> None:
+        least = {"n_products": 100, "n_queries": 20, "n_people": 1, "max_steps": 1, "slate_size": 1}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise ValueError(f"{name} must be at least {value}, found {getattr(self, name)}")
+        if self.n_candidates < self.slate_size:
+            raise ValueError(
+                f"n_candidates must be at least slate_size {self.slate_size}, found {self.n_candidates}"
+            )
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, found {self.temperature}")
         if not self.n_people <= self.n_sessions <= 4 * self.n_people:
             raise ValueError(
                 f"n_sessions must lie between n_people and four times that, found {self.n_sessions} sessions "

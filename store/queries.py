@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from behavior.errors import InputError
 from store.products import Products
 from store.vocabulary import BRANDS, COLORS, INTENTS
 
@@ -78,7 +79,14 @@ def generate_queries(products: Products, n_queries: int, rng: np.random.Generato
         order = rng.permutation(len(pool))
         add([pool[i] for i in order], max(1, round(KIND_SHARES[name] * n_queries)))
     while len(wants) < n_queries:
+        before = len(wants)
         add([_attribute_query(products, rng) for _ in range(n_queries)], n_queries - len(wants))
+        if len(wants) == before:  # everything that can be asked of these products is asked
+            raise InputError(
+                f"{products.kind.shape[0]} products do not give {n_queries} distinct queries, only {before}",
+                where="n_queries",
+                mend="ask for fewer queries or more products",
+            )
     return tuple(wants[:n_queries])
 
 

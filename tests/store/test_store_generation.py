@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from behavior.errors import InputError
 from store.config import StoreConfig
 from store.products import Products, generate_products
 from store.queries import Want, generate_queries, query_frequency
@@ -146,6 +147,18 @@ def test_frequencies_have_a_head_and_a_tail(wants: tuple[Want, ...]) -> None:
     assert ranked[1:].min() >= 0.0
     kinds = np.array([want.query_kind for want in wants])
     assert share[kinds == "type"].mean() > 2 * share[kinds == "attribute"].mean()
+
+
+def test_more_queries_than_the_products_give_is_an_error() -> None:
+    products = generate_products(100, np.random.default_rng(0))
+    with pytest.raises(InputError, match="do not give 100000 distinct queries"):
+        generate_queries(products, 100_000, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("field", ["n_products", "n_queries", "max_steps", "slate_size"])
+def test_config_refuses_too_little(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        replace(StoreConfig(), **{field: 0})
 
 
 def test_config_refuses_more_visits_than_four_a_person() -> None:
