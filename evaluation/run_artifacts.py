@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from encoders.features import CandidateTable
     from envs.observation import Observation
 
-__all__ = ["JudgeOptions", "RunArtifacts", "judge_run"]
+__all__ = ["JudgeOptions", "Judgement", "RunArtifacts", "judge_from_log", "judge_online", "judge_run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,19 +90,39 @@ def judge_run(run: RunArtifacts, options: JudgeOptions | None = None) -> FinalTa
             where="--policies",
             mend=f"Choose from: {', '.join(dict.fromkeys(everyone))}.",
         )
-    fitted = _serve(run, run.world_fitted, run.oracles_fitted, options, relevance=None, own={})
-    true = run.world_true and _serve(
-        run, run.world_true, run.oracles_true, options, relevance=run.relevance, own=run.own_candidates
-    )
+    judgement = judge_online(run, options)
     return build_table(
-        true or fitted,
-        world="the true store" if true else "the fitted simulator",
-        fitted=fitted if true else None,
-        off_policy=_from_log(run, options),
+        judgement.online,
+        world=judgement.world,
+        fitted=judgement.fitted,
+        off_policy=judge_from_log(run, options),
         trained=run.trained,
         behaviour=run.behaviour,
         oracles={**run.oracles_true, **run.oracles_fitted},
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What simulated users did with a run's policies."""
+
+    online: OnlineResult
+    """In the true store, or in the fitted simulator where no truth is known."""
+    fitted: OnlineResult | None
+    """In the fitted simulator, where that is another world."""
+    world: str
+    """Where `online` was measured, in words."""
+
+
+def judge_online(run: RunArtifacts, options: JudgeOptions) -> Judgement:
+    """Every policy on the same held-out users, in the true store where it is known and in the fitted simulator."""
+    fitted = _serve(run, run.world_fitted, run.oracles_fitted, options, relevance=None, own={})
+    if run.world_true is None:
+        return Judgement(online=fitted, fitted=None, world="the fitted simulator")
+    true = _serve(
+        run, run.world_true, run.oracles_true, options, relevance=run.relevance, own=run.own_candidates
+    )
+    return Judgement(online=true, fitted=fitted, world="the true store")
 
 
 def _wanted(name: str, options: JudgeOptions) -> bool:
@@ -139,7 +159,8 @@ def _serve(
     )
 
 
-def _from_log(run: RunArtifacts, options: JudgeOptions) -> dict[str, OffPolicyResult]:
+def judge_from_log(run: RunArtifacts, options: JudgeOptions) -> dict[str, OffPolicyResult]:
+    """What the held-out part of the log says of the policies; empty where it states too little."""
     if run.steps_test is None or run.observation_test is None:
         return {}
     config = OffPolicyConfig(purchase_weight=run.task.purchase_weight)

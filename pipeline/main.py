@@ -100,7 +100,8 @@ def _judge(
     learned: Learned,
 ) -> None:
     from evaluation.report import write_report
-    from pipeline.judging import judge_from_log, judge_online
+    from evaluation.run_artifacts import JudgeOptions, judge_from_log, judge_online
+    from pipeline.artifacts import gather
     from pipeline.reporting import (
         before_and_after,
         final_table,
@@ -111,13 +112,17 @@ def _judge(
     )
     from pipeline.worlds import judged_world
 
+    held = gather(config, shop, world, task, observed, learned)
+    options = JudgeOptions(
+        users=config.judge.eval_users, planner_users=config.judge.planner_users, quiet=config.run.quiet
+    )
     with run.stage("judgement") as line:
-        judged = judge_online(config, shop, task, world, learned.policies)
+        judged = judge_online(held, options)
         line.say(
-            f"{len(judged.online.outcomes)} policies on {config.judge.eval_users:,} held-out users of {judged.world}"
+            f"{len(judged.online.outcomes)} policies on {options.users:,} held-out users of {judged.world}"
         )
     with run.stage("off-policy") as line:
-        off_policy = judge_from_log(config, shop, observed.test, learned.policies)
+        off_policy = judge_from_log(held, options)
         supported = sum(result.status == "ok" for result in off_policy.values())
         line.say(
             f"{supported} of {len(off_policy)} policies supported by {shop.test.n_steps:,} held-out logged pages"

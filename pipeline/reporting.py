@@ -11,12 +11,13 @@ from behavior.files import atomic_path
 from envs.world import TaskConfig, World
 from evaluation.off_policy import OffPolicyResult
 from evaluation.report_data import Curve, PositionRates, ReportData, ReportTable, SlateComparison
+from evaluation.run_artifacts import Judgement
 from evaluation.table import FinalTable, build_table
 from evaluation.verdict import Verdict, judge
+from pipeline.artifacts import BEHAVIOR, HELD_OUT, ORACLES
 from pipeline.config import TrainConfig
 from pipeline.config_file import config_to_mapping
 from pipeline.data import ShopData
-from pipeline.judging import BEHAVIOR, HELD_OUT, Judgement
 from pipeline.relevance import Relevance
 from pipeline.run_folder import RunFolder
 from pipeline.users import Users
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["before_and_after", "final_table", "page", "verdict", "write_comparisons", "write_to_tensorboard"]
 
 _SHOWN_USERS = (0, 1, 2, 3)
-_ORACLES = ("myopic", "planning")
 
 
 def final_table(
@@ -41,7 +41,7 @@ def final_table(
         off_policy=off_policy,
         trained=trained,
         behaviour=BEHAVIOR,
-        oracles=_ORACLES,
+        oracles=ORACLES,
     )
 
 
@@ -54,7 +54,7 @@ def verdict(
     return judge(
         judged.online,
         trained=trained,
-        rivals=tuple(n for n in judged.online.outcomes if n not in (trained, *_ORACLES)),
+        rivals=tuple(n for n in judged.online.outcomes if n not in (trained, *ORACLES)),
         world=judged.world,
         world_is_true=shop.truth is not None,
         off_policy=off_policy.get(trained),
