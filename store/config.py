@@ -35,7 +35,7 @@ class StoreConfig:
     """Constants of the true user."""
 
     def __post_init__(self) -> None:
-        least = {"n_products": 100, "n_queries": 20, "n_people": 1, "max_steps": 1, "slate_size": 1}
+        least = {"n_people": 1, "max_steps": 1, "slate_size": 1}
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ValueError(f"{name} must be at least {value}, found {getattr(self, name)}")

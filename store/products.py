@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from store.kernels.true_user import STYLE
+from store.kernels.layout import STYLE
 from store.vocabulary import (
     BRANDS,
     COLORS,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agents.base import Draw
 from simulators.base import SessionState
-from store.kernels.true_user import STYLE, Hidden
+from store.kernels.layout import STYLE, Hidden
 from store.lexical import bm25_scores
 from store.log_maker import query_page
 from store.shop import HELD_OUT_USERS, Store

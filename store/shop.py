@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.catalog import Catalog
+from behavior.errors import InputError
 from behavior.log import InteractionLog
 from encoders.features import CandidateTable
 from store.behavior_policy import BehaviorPolicy, shop_candidates, shop_scores
@@ -26,6 +27,8 @@ __all__ = ["HELD_OUT_USERS", "Store", "context_names", "open_store", "past_click
 
 HELD_OUT_USERS = 10_000_000
 """Users from here on never appear in the log: policies are judged on them."""
+
+_LEAST_PRODUCTS, _LEAST_QUERIES = 100, 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +58,17 @@ def open_store(config: StoreConfig | None = None, *, cache: bool = True) -> Stor
     Args:
         config: Its size and seed.
         cache: Keep the log under `$SLATEGYM_CACHE` (or `~/.cache/slategym`), and take it from there next time.
+
+    Raises:
+        InputError: A store too small to generate, or more queries than its products give.
     """
     config = config or StoreConfig()
+    if config.n_products < _LEAST_PRODUCTS or config.n_queries < _LEAST_QUERIES:
+        raise InputError(
+            f"a store of {config.n_products} products and {config.n_queries} queries is too small to generate",
+            where="StoreConfig",
+            mend=f"ask for at least {_LEAST_PRODUCTS} products and {_LEAST_QUERIES} queries",
+        )
     products = generate_products(config.n_products, np.random.default_rng([config.seed, 1]))
     wants = generate_queries(products, config.n_queries, np.random.default_rng([config.seed, 2]))
     rng = np.random.default_rng([config.seed, 3])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from store.kernels.true_user import ShopTables
+from store.kernels.layout import ShopTables
 
 __all__ = ["build_shop_tables"]
 

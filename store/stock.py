@@ -13,7 +13,7 @@ from behavior.catalog import Catalog
 from behavior.errors import InputError
 from store.behavior_policy import BehaviorPolicy, shop_candidates, shop_scores
 from store.config import StoreConfig
-from store.kernels.true_user import STYLE
+from store.kernels.layout import STYLE
 from store.lexical import bm25_scores
 from store.log_cache import cached_log
 from store.log_maker import make_log

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from simulators.base import Feedback, ItemAppeal, SessionState
 from store.kernels import true_user as kernels
-from store.kernels.true_user import Law, ShopTables
+from store.kernels.layout import HIDDEN_SIZE, PEOPLE, VISITS, Law, ShopTables
 
 __all__ = ["LOG_PEOPLE", "LOG_USERS", "TrueUser", "TrueUserConfig"]
 
 _PARALLEL_FROM = 64
-LOG_PEOPLE = kernels.PEOPLE
+LOG_PEOPLE = PEOPLE
 """Visits of the log by one person lie this far apart in the user index."""
-LOG_USERS = kernels.VISITS
+LOG_USERS = VISITS
 """User indices below this belong to the log."""
 
 
@@ -140,7 +140,7 @@ class TrueUser:
         users = np.array(users, np.int64)
         query = np.zeros(B, np.int32)
         context = np.zeros((B, self.context_size), np.float32)
-        hidden = np.zeros((B, kernels.HIDDEN_SIZE), np.float32)
+        hidden = np.zeros((B, HIDDEN_SIZE), np.float32)
         kernel = _choose(B, kernels.begin, kernels.begin_parallel)
         kernel(self.shop, users, np.uint64(seed), query, context, hidden)
         return SessionState(

@@ -12,6 +12,7 @@ from store.config import StoreConfig
 from store.products import Products, generate_products
 from store.queries import Want, generate_queries, query_frequency
 from store.relevance import true_relevance
+from store.shop import open_store
 from store.vocabulary import BRANDS, COMPLEMENTS, INTENTS, PRODUCT_TYPES
 
 
@@ -155,10 +156,16 @@ def test_more_queries_than_the_products_give_is_an_error() -> None:
         generate_queries(products, 100_000, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("field", ["n_products", "n_queries", "max_steps", "slate_size"])
+@pytest.mark.parametrize("field", ["n_people", "max_steps", "slate_size"])
 def test_config_refuses_too_little(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         replace(StoreConfig(), **{field: 0})
+
+
+@pytest.mark.parametrize("field", ["n_products", "n_queries"])
+def test_a_store_too_small_to_generate_is_an_error(field: str) -> None:
+    with pytest.raises(InputError, match="too small to generate"):
+        open_store(replace(StoreConfig.tiny(), **{field: 5}), cache=False)
 
 
 def test_config_refuses_more_visits_than_four_a_person() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from simulators.base import InspectableSimulator, SessionState
 from store.config import StoreConfig
-from store.kernels.true_user import Hidden
+from store.kernels.layout import Hidden
 from store.shop import Store, open_store
 from store.true_user import TrueUser, TrueUserConfig
 
