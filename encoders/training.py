@@ -47,7 +47,7 @@ class TowerConfig:
     """Weight of the listwise term."""
     temperature: float = 0.05
     """Of the softmax over cosines, as sentence encoders are trained with."""
-    keep: float = 0.3
+    keep: float = 0.6
     """Share of the weights before training in the average at the end."""
     unshown_weight: float = 0.5
     """Weight of an item of the batch that was not shown for the query, in the softmax."""
