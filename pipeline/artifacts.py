@@ -30,15 +30,26 @@ ORACLES = ("myopic", "planning")
 """Names of the policies that see the users' hidden state."""
 
 
-def oracles(config: TrainConfig, world: World, task: TaskConfig) -> dict[str, Policy]:
-    """The policies that see the hidden state of `world`'s users; none where its simulator cannot be looked into."""
+def oracles(
+    config: TrainConfig, world: World, task: TaskConfig, *, rollouts: int | None = None
+) -> dict[str, Policy]:
+    """The policies that see the hidden state of `world`'s users; none where its simulator cannot be looked into.
+
+    Args:
+        config: Effort and seed of the planner.
+        world: Whose users.
+        task: Sizes and score.
+        rollouts: Rollouts of the planner in place of the configured ones.
+    """
     from agents.oracles import MyopicOracle, PlanningConfig, PlanningOracle
 
     simulator = world.simulator
     if not isinstance(simulator, InspectableSimulator):
         return {}
     planning = PlanningConfig(
-        rollouts=config.judge.planner_rollouts, seed=config.run.seed, progress=not config.run.quiet
+        rollouts=config.judge.planner_rollouts if rollouts is None else rollouts,
+        seed=config.run.seed,
+        progress=not config.run.quiet,
     )
     return {
         "myopic": MyopicOracle(simulator, purchase_weight=task.purchase_weight),

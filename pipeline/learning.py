@@ -200,30 +200,25 @@ def _marks(
     known = run.record.get("marks")
     if known is not None:
         return {name: float(value) for name, value in known.items()}
-    planner = oracles(config, world, task).get("planning")
+    planner = oracles(config, world, task, rollouts=0).get("planning")
     if planner is None:
         return None
     marks = {
         "random": _validate(config, world, task, others["random"])["score"],
-        "oracle": _validate(config, world, task, planner, n_users=_MARK_USERS)["score"],
+        "oracle": _validate(config, world, task, planner)["score"],
     }
     run.note("marks", marks)
     return marks
 
 
-_MARK_USERS = 64
-
-
-def _validate(
-    config: TrainConfig, world: World, task: TaskConfig, policy: Policy, *, n_users: int | None = None
-) -> dict[str, float]:
+def _validate(config: TrainConfig, world: World, task: TaskConfig, policy: Policy) -> dict[str, float]:
     from evaluation.online import evaluate_policy
 
     outcome = evaluate_policy(
         policy,
         world,
         task,
-        n_users=min(n_users or config.judge.validation_users, config.judge.validation_users),
+        n_users=config.judge.validation_users,
         seed=config.run.seed,
         first_user=VALIDATION,
         progress=False,

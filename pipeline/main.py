@@ -65,6 +65,7 @@ def walk(run: RunFolder, config: TrainConfig) -> None:
     from pipeline.worlds import fitted_world, observe, task_for
 
     print(f"{run.path}", flush=True)
+    _use_threads(config.run.threads)
     with run.stage("data") as line:
         shop = load_shop(config)
         run.note("split", [asdict(part) for part in shop.split])
@@ -156,6 +157,17 @@ def _judge(
     if found is not None:
         print(f"\n{found.headline}")
     print(f"\nreport:      {run.path / 'report.html'}\ntensorboard: tensorboard --logdir {config.run.logs}")
+
+
+def _use_threads(n: int) -> None:
+    """At most `n` CPU threads for networks and simulators."""
+    import simulators.kernels  # noqa: F401  (sets up the kernel cache before numba loads)
+
+    import numba  # isort: skip
+    import torch
+
+    numba.set_num_threads(min(n, numba.get_num_threads()))
+    torch.set_num_threads(n)
 
 
 def _terminate_like_interrupt() -> None:
