@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +14,6 @@ from store.kernels.layout import HIDDEN_SIZE, PEOPLE, VISITS, Law, ShopTables
 
 __all__ = ["LOG_PEOPLE", "LOG_USERS", "TrueUser", "TrueUserConfig"]
 
-_PARALLEL_FROM = 64
 LOG_PEOPLE = PEOPLE
 """Visits of the log by one person lie this far apart in the user index."""
 LOG_USERS = VISITS
@@ -141,8 +138,7 @@ class TrueUser:
         query = np.zeros(B, np.int32)
         context = np.zeros((B, self.context_size), np.float32)
         hidden = np.zeros((B, HIDDEN_SIZE), np.float32)
-        kernel = _choose(B, kernels.begin, kernels.begin_parallel)
-        kernel(self.shop, users, np.uint64(seed), query, context, hidden)
+        kernels.begin(B, self.shop, users, np.uint64(seed), query, context, hidden)
         return SessionState(
             user=users, step=np.zeros(B, np.int32), query=query, context=context, hidden=hidden
         )
@@ -152,8 +148,8 @@ class TrueUser:
         B, K = slates.shape
         click, purchase = np.zeros((B, K), np.uint8), np.zeros((B, K), np.uint8)
         left = np.zeros(B, np.bool_)
-        kernel = _choose(B, kernels.respond, kernels.respond_parallel)
-        kernel(
+        kernels.respond(
+            B,
             self._law,
             self.shop,
             state.user,
@@ -171,8 +167,8 @@ class TrueUser:
     def appeal(self, state: SessionState, items: NDArray[np.int32]) -> ItemAppeal:
         """Click probability when looked at and purchase probability when clicked, at the top of the page."""
         click, purchase = np.zeros(items.shape, np.float32), np.zeros(items.shape, np.float32)
-        kernel = _choose(items.shape[0], kernels.appeal, kernels.appeal_parallel)
-        kernel(self._law, self.shop, state.query, state.hidden, np.array(items, np.int32), click, purchase)
+        rows = np.array(items, np.int32)
+        kernels.appeal(items.shape[0], self._law, self.shop, state.query, state.hidden, rows, click, purchase)
         return ItemAppeal(click=click, purchase=purchase)
 
     def examination_weights(self, n_positions: int) -> NDArray[np.float32]:
@@ -192,8 +188,3 @@ class TrueUser:
             weights[k] = going * 0.78
             looked += 0.78
         return weights.astype(np.float32)
-
-
-def _choose(n_users: int, serial: Callable[..., Any], parallel: Callable[..., Any]) -> Callable[..., Any]:
-    """The serial twin for small batches: launching threads costs more, and it survives a fork."""
-    return parallel if n_users >= _PARALLEL_FROM else serial

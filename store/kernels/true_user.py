@@ -15,9 +15,10 @@ import numpy as np
 from numba import njit, prange
 
 from simulators.kernels.rng import Purpose, normal, uniform
+from simulators.kernels.twins import Twin
 from store.kernels.layout import BOUGHT, PEOPLE, RING, STYLE, VISITS, Hidden
 
-__all__ = ["appeal", "appeal_parallel", "begin", "begin_parallel", "respond", "respond_parallel"]
+__all__ = ["appeal", "begin", "respond"]
 
 
 @njit(cache=True)
@@ -358,9 +359,6 @@ def _appeal(law: Any, shop: Any, query: Any, hidden: Any, items: Any, click: Any
         _appeal_one(b, law, shop, query, hidden, items, click, purchase)
 
 
-begin = njit(cache=True)(_begin)
-begin_parallel = njit(cache=True, parallel=True)(_begin)
-respond = njit(cache=True)(_respond)
-respond_parallel = njit(cache=True, parallel=True)(_respond)
-appeal = njit(cache=True)(_appeal)
-appeal_parallel = njit(cache=True, parallel=True)(_appeal)
+begin = Twin(_begin)
+respond = Twin(_respond)
+appeal = Twin(_appeal)
