@@ -13,7 +13,7 @@ __all__ = ["check_config"]
 
 
 def check_config(config: TrainConfig) -> None:
-    """Raise `InputError` for an unknown agent or task, and for numbers that make no sense."""
+    """Raise `InputError` for an unknown agent, task or simulator, and for numbers that make no sense."""
     from agents.registry import agent_names
 
     names = agent_names()
@@ -30,6 +30,18 @@ def check_config(config: TrainConfig) -> None:
         raise InputError(
             f"there is no task {config.task.task!r}", where="--task", mend=_choose(config.task.task, tasks)
         )
+    from simulators.fitting.checks import FAMILIES
+    from simulators.registry import load_class
+
+    for option, name in (
+        ("--simulator", config.user.simulator),
+        *(("--compare", name) for name in config.user.compare),
+    ):
+        if name not in FAMILIES:
+            try:
+                load_class(name)
+            except InputError as error:
+                raise InputError(error.what, where=f"{option} {name}", mend=error.mend) from error
     at_least_one = {
         "--steps": config.learner.steps,
         "--evaluate-every": config.learner.evaluate_every,

@@ -43,9 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         with disk_errors_named(run.path):
             walk(run, config)
     except InputError as error:
-        if run is not None:
-            run.discard_if_empty()
-        return report_error(error)
+        code = report_error(error)
+        if run is not None and not run.discard_if_empty():
+            print(
+                f"what is done is kept; once mended, go on with:\n  python train.py --resume {run.path}",
+                file=sys.stderr,
+            )
+        return code
     except KeyboardInterrupt:
         if run is not None:
             print(f"\nstopped; go on with:\n  python train.py --resume {run.path}", file=sys.stderr)

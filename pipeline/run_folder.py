@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,10 +58,12 @@ class RunFolder:
     Use `create` or `resume`; both raise `InputError` for a user's mistake.
     """
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+    def __init__(self, path: Path, record: dict[str, Any], *, fresh: bool = False) -> None:
         self.path = path
         self._record = record
-        self._lock = (path / ".lock").open("w")
+        self._fresh = fresh
+        with disk_errors_named(path):
+            self._lock = (path / ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -109,6 +112,7 @@ class RunFolder:
                 | {package: metadata.version(package) for package in _PACKAGES},
                 "stages": {},
             },
+            fresh=True,
         )
         folder._save()
         return folder
@@ -157,13 +161,17 @@ class RunFolder:
         """The command that started the run."""
         return (self.path / "command.txt").read_text(encoding="utf-8").strip()
 
-    def discard_if_empty(self) -> None:
-        """Take the folder away again where no stage was finished: a mistake in the options leaves nothing behind."""
+    def discard_if_empty(self) -> bool:
+        """Take the folder away again where it was made just now and holds no work; whether it was taken away.
+
+        A mistake in the options leaves nothing behind, and the name free for the next try.
+        """
         ours = {"command.txt", "config.yaml", "run.json", ".lock"}
-        if not self._record["stages"] and {p.name for p in self.path.iterdir()} <= ours:
-            for name in ours:
-                (self.path / name).unlink(missing_ok=True)
-            self.path.rmdir()
+        found = {p.name for p in self.path.rglob("*") if not p.is_dir()}
+        if not self._fresh or not found <= ours:
+            return False
+        shutil.rmtree(self.path)
+        return True
 
     def close(self) -> None:
         """Give the lock back."""
