@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from encoders.logistic import choose_ridge, fit_logistic
+from encoders.logistic import fit_cautiously, fit_logistic
 from encoders.pairs import PairCounts
 from encoders.relevance import Heads, project
 
@@ -96,7 +96,7 @@ def fit_empty_query(heads: Heads, item: NDArray[np.float32], pairs: PairCounts, 
         if hits.sum() == 0.0:
             found.append(np.zeros(item.shape[1] + 1, np.float32))
             continue
-        w, b = fit_logistic(x, hits, misses, ridge=choose_ridge(x, hits, misses, seed=seed))
+        w, b = fit_cautiously(x, hits, misses, seed=seed)
         found.append(np.append(w, b - bias).astype(np.float32))
     return replace(heads, empty_click=found[0], empty_purchase=found[1])
 

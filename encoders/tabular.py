@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from encoders.features import RelevanceTables
-from encoders.logistic import choose_ridge, fit_logistic
+from encoders.logistic import fit_cautiously
 from encoders.pairs import PairCounts, count_pairs, examination_by_position
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def fit_feature_relevance(
     pairs = count_pairs(train, examination_by_position(train))
     exposure, clicks, purchases = item_counts(pairs, item.shape[0])
     x = item.astype(np.float64)
-    click_weight, click_bias = _fit(x, clicks, np.maximum(exposure - clicks, 0.0), seed)
-    buy_weight, buy_bias = _fit(x, purchases, clicks - purchases, seed + 1)
+    click_weight, click_bias = fit_cautiously(x, clicks, np.maximum(exposure - clicks, 0.0), seed=seed)
+    buy_weight, buy_bias = fit_cautiously(x, purchases, clicks - purchases, seed=seed + 1)
     return FeatureRelevance(
         item=item,
         click_weight=click_weight.astype(np.float32),
@@ -131,12 +131,6 @@ def fit_feature_relevance(
         click_bias=click_bias,
         purchase_bias=buy_bias,
     )
-
-
-def _fit(
-    x: NDArray[np.float64], hits: NDArray[np.float64], misses: NDArray[np.float64], seed: int
-) -> tuple[NDArray[np.float64], float]:
-    return fit_logistic(x, hits, misses, ridge=choose_ridge(x, hits, misses, seed=seed))
 
 
 def item_counts(

@@ -163,7 +163,7 @@ def train_tower(
             per_device_train_batch_size=config.queries_per_batch,
             num_train_epochs=1,
             learning_rate=config.learning_rate,
-            warmup_steps=max(1, n_steps // 10),
+            warmup_steps=n_steps // 10,
             lr_scheduler_type="linear",
             weight_decay=0.01,
             seed=config.seed % 2**32,
