@@ -104,7 +104,7 @@ class LearnerOptions:
     agent: str = "ppo"
     """'ppo' (Plackett-Luce policy), 'dqn' (SlateQ), or a baseline that is only judged: random, popularity,
     relevance, mmr, click-greedy."""
-    steps: int = 400_000
+    steps: int = 300_000
     """User-steps of training in the fitted simulator."""
     evaluate_every: int = 50_000
     """User-steps between evaluations on validation users; the best policy so far is kept."""
@@ -128,7 +128,7 @@ class JudgeOptions:
     """Users of the evaluations during training."""
     planner_rollouts: int = 4
     """Rollouts per proposed slate of the planning oracle."""
-    planner_users: int = 300
+    planner_users: int = 1_000
     """Of the held-out users, so many are served by the planning oracle, which is costly."""
 
 
