@@ -106,9 +106,9 @@ class LearnerOptions:
     relevance, mmr, click-greedy."""
     steps: int = 300_000
     """User-steps of training in the fitted simulator."""
-    evaluate_every: int = 50_000
+    evaluate_every: int = 30_000
     """User-steps between evaluations on validation users; the best policy so far is kept."""
-    checkpoint_every: int = 50_000
+    checkpoint_every: int = 30_000
     """User-steps between checkpoints from which --resume goes on."""
     n_envs: int | None = None
     """Simulated users served side by side; the agent's preset where none is given."""

@@ -32,11 +32,11 @@ BEFORE = "relevance order"
 """What an untrained policy ranks by, for the pages before and after training."""
 
 _CURVES = {
-    "eval/score": ("score per session of validation users, fitted simulator", "score"),
-    "eval/share_of_gap": ("share of the gap from random to the planning oracle, fitted simulator", "share"),
-    "rollout/clicks": ("per session while training", "clicks"),
-    "rollout/purchases": ("per session while training", "purchases"),
-    "rollout/length": ("pages per session while training", "pages"),
+    "eval/score": ("score, validation users", "score"),
+    "eval/share_of_gap": ("share of the gap, validation users", "share"),
+    "rollout/clicks": ("per session, while training", "clicks"),
+    "rollout/purchases": ("per session, while training", "purchases"),
+    "rollout/length": ("session length, while training", "pages"),
 }
 
 
