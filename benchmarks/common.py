@@ -78,29 +78,38 @@ def result(
 
 
 def main(
-    measure: Callable[[Any], dict[str, Any]], options: type[Options] = Options, *, description: str | None
+    measure: Callable[[Any], dict[str, Any]],
+    options: type[Options] = Options,
+    *,
+    description: str | None,
+    arguments: Sequence[str] | None = None,
 ) -> int:
     """Run a benchmark from the command line; the exit code.
+
+    The figures are printed before they are written: a long measurement is not lost to a full disk.
 
     Args:
         measure: Options -> the result.
         options: Its options.
         description: For the help text.
+        arguments: Of the command; those of the process by default.
     """
-    given = tyro.cli(options, description=description)
+    started = getattr(sys.modules["__main__"], "__spec__", None)
+    prog = None if started is None else f"python -m {started.name}"
+    given = tyro.cli(options, args=arguments, prog=prog, description=description)
     try:
         if given.json is not None and given.json.exists():
             raise InputError(
-                "this file exists already",
+                "this file exists already, and nothing was measured",
                 where=str(given.json),
                 mend="name another file, or remove it first",
             )
         text = json.dumps(measure(given), indent=1, allow_nan=False)
+        print(text)
         if given.json is not None:
             with atomic_path(given.json) as temporary:
                 temporary.write_text(text + "\n", encoding="utf-8")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(text)
     return 0

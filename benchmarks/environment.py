@@ -7,54 +7,26 @@ is the median of several windows.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from behavior.errors import InputError
+from benchmarks.common import Case, Options, case, main, result
 from envs.core import SlateCore
 from envs.single import SlateEnv
 from envs.toy import toy_world
 from envs.vector import SlateVectorEnv
 from envs.world import TaskConfig, World
 
-__all__ = ["Case", "Options", "measure"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to measure, and where to put it."""
-
-    quick: bool = False
-    """Shorter windows and a smaller large catalogue; ends within 45 seconds on 2 cores."""
-    json: Path | None = None
-    """Write the figures here as JSON; a file that exists is not overwritten."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One figure; `ratio` is value / reference."""
-
-    case: str
-    value: float
-    unit: str
-    reference: float | None = None
-    ratio: float | None = None
+__all__ = ["measure"]
 
 
 TASK = TaskConfig(slate_size=10, n_candidates=100, max_steps=20)
@@ -115,8 +87,8 @@ def _sb3(world: World, n_users: int) -> Callable[[int], Any]:
     return lambda i: env.step(pages[i % len(pages)])
 
 
-def measure(options: Options) -> list[Case]:
-    """Run every case; a bar shows how far it is."""
+def measure(options: Options) -> dict[str, Any]:
+    """Run every case; a bar shows how far it is. `--quick`: shorter windows, a smaller large catalogue."""
     seconds, windows = (0.4, 3) if options.quick else (2.0, 5)
     large = 20_000 if options.quick else 100_000
     world = toy_world(1000, 50, TASK.n_candidates, width=64)
@@ -154,58 +126,12 @@ def measure(options: Options) -> list[Case]:
     for name, n_users, threads, step in tqdm(plan, desc="environment", unit="case", disable=None):
         numba.set_num_threads(threads)
         value = _rate(step, n_users, seconds=seconds, windows=windows)
-        cases.append(
-            Case(
-                case=name,
-                value=round(value, 1),
-                unit="user-steps/s",
-                reference=None if reference is None else round(reference, 1),
-                ratio=None if reference is None else round(value / reference, 2),
-            )
-        )
+        cases.append(case(name, value, "user-steps/s", reference))
         if reference is None:
             reference = value
     numba.set_num_threads(everything)
-    return cases
-
-
-def _machine() -> dict[str, Any]:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        model = names[0] if names else model
-    return {"processor": model, "cores": os.cpu_count(), "system": platform.system()}
-
-
-def main() -> int:
-    """Measure, print, and write the JSON where asked."""
-    options = tyro.cli(Options, description=__doc__)
-    try:
-        if options.json is not None and options.json.exists():
-            raise InputError("there is a file already", where=str(options.json), mend="choose another name")
-        cases = measure(options)
-        report = {
-            "benchmark": "environment",
-            "machine": _machine(),
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("numpy", "numba", "gymnasium", "stable-baselines3")},
-            },
-            "cases": [asdict(case) for case in cases],
-        }
-        text = json.dumps(report, indent=2)
-        if options.json is not None:
-            options.json.parent.mkdir(parents=True, exist_ok=True)
-            options.json.write_text(text + "\n")
-        print(text)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return result("environment", cases, packages=("numpy", "numba", "gymnasium", "stable-baselines3"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(measure, description=__doc__))

@@ -8,54 +8,26 @@ users (who may stop after a click) break it.
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from agents import plackett_luce
-from behavior.errors import InputError
-from behavior.files import atomic_path
+from benchmarks.common import Case, Options, case, main, result
 from evaluation.estimators import Estimate, iips, pbm_ips, rips, sips, sniips, snrips, snsips
 from evaluation.intervals import bootstrap_estimate, estimate_interval
 
-__all__ = ["Case", "Options", "main", "measure"]
+__all__ = ["measure"]
 
 N_ITEMS, K, N_CONTEXTS = 8, 3, 10
 THETA = np.array([0.9, 0.6, 0.4])
 STOP = 0.7  # a cascade user stops after a click with this probability
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to measure, and where to put it."""
-
-    quick: bool = False
-    """Fewer logs and rows; ends within 45 seconds on 2 cores."""
-    json: Path | None = None
-    """Write the figures here as JSON; a file that exists is not overwritten."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One figure; `ratio` is value / reference."""
-
-    case: str
-    value: float
-    unit: str
-    reference: float | None = None
-    ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,26 +115,14 @@ def estimates(lab: Laboratory, n: int, users: str, rng: np.random.Generator) -> 
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """All cases as one JSON-ready object."""
+    """All cases as one JSON-ready object; `--quick`: fewer logs and rows."""
     lab = Laboratory()
     n_logs, n = (100, 1000) if options.quick else (1000, 1000)
     cases: list[Case] = []
     for users in ("position-based", "cascade"):
         cases += _errors(lab, users, n_logs, n)
     cases += _speed(lab, 200_000 if options.quick else 2_000_000)
-    return {
-        "benchmark": "ope",
-        "machine": {
-            "processor": platform.machine(),
-            "system": platform.system(),
-            "cpus": os.cpu_count(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "scipy")},
-        },
-        "cases": [asdict(case) for case in cases],
-    }
+    return result("ope", cases, packages=("numpy", "scipy"))
 
 
 def _errors(lab: Laboratory, users: str, n_logs: int, n: int) -> list[Case]:
@@ -178,41 +138,24 @@ def _errors(lab: Laboratory, users: str, n_logs: int, n: int) -> list[Case]:
                 boot = bootstrap_estimate(found, n_resamples=500)
                 held.setdefault("SNIIPS, bootstrap", []).append(boot.low <= truth <= boot.high)
     cases = [
-        Case(
-            case=f"{users} users: value of the policy judged",
-            value=truth,
-            unit="clicks a slate",
-            reference=lab.truth(users, lab.behaviour),
-            ratio=truth / lab.truth(users, lab.behaviour),
+        case(
+            f"{users} users: value of the policy judged",
+            truth,
+            "clicks a slate",
+            lab.truth(users, lab.behaviour),
         )
     ]
     whole = float(np.sqrt(np.mean(np.square(np.array(values["SIPS"]) - truth))) / truth)
     for name, guesses in values.items():
         error = np.array(guesses) - truth
         rmse = float(np.sqrt(np.mean(np.square(error))) / truth)
-        cases.append(
-            Case(
-                case=f"{users} users: {name}, root mean square error, {n:,} slates",
-                value=rmse,
-                unit="of the value",
-                reference=whole,
-                ratio=rmse / whole,
-            )
-        )
-        cases.append(
-            Case(case=f"{users} users: {name}, bias", value=float(error.mean() / truth), unit="of the value")
-        )
+        what = f"{users} users: {name}"
+        cases.append(case(f"{what}, root mean square error, {n:,} slates", rmse, "of the value", whole))
+        cases.append(case(f"{what}, bias", float(error.mean() / truth), "of the value"))
     for name, inside in held.items():
         share = float(np.mean(inside))
-        cases.append(
-            Case(
-                case=f"{users} users: {name}, coverage of 95 % intervals over {n_logs:,} logs",
-                value=share,
-                unit="share of logs",
-                reference=0.95,
-                ratio=share / 0.95,
-            )
-        )
+        what = f"{users} users: {name}, coverage of 95 % intervals over {n_logs:,} logs"
+        cases.append(case(what, share, "share of logs", 0.95))
     return cases
 
 
@@ -226,9 +169,7 @@ def _speed(lab: Laboratory, n: int) -> list[Case]:
     def rate(what: str, run: Callable[[], object]) -> Case:
         started = time.perf_counter()
         run()
-        return Case(
-            case=f"{what}, {n:,} slates of {K}", value=n / (time.perf_counter() - started), unit="slates/s"
-        )
+        return case(f"{what}, {n:,} slates of {K}", n / (time.perf_counter() - started), "slates/s")
 
     return [
         rate("SNIIPS", lambda: sniips(click, b, e)),
@@ -240,29 +181,5 @@ def _speed(lab: Laboratory, n: int) -> list[Case]:
     ]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Prints the figures; the exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m benchmarks.ope", description=__doc__)
-    try:
-        if options.json is not None and options.json.exists():
-            raise InputError(
-                "this file exists and is not overwritten",
-                where=str(options.json),
-                mend="name another with --json",
-            )
-        result = measure(options)
-        text = json.dumps(result, indent=2)
-        if options.json is not None:
-            with atomic_path(options.json) as temporary:
-                temporary.write_text(text + "\n", encoding="utf-8")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for case in result["cases"]:
-        beside = "" if case["reference"] is None else f"  (beside {case['reference']:,.4g})"
-        print(f"{case['case']}: {case['value']:,.4g} {case['unit']}{beside}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(measure, description=__doc__))
