@@ -65,11 +65,10 @@ def gather(
 
     policies = dict(learned.policies)
     truth = shop.truth
-    trained = policies.pop(learned.name) if learned.name is not None else None
     if truth is not None:
-        policies[BEHAVIOR] = truth.behavior_policy
-    if trained is not None and learned.name is not None:
-        policies[learned.name] = trained
+        # Behind the baselines, before what was trained.
+        mine = {name: policies.pop(name) for name in tuple(policies) if name.split(",")[0] == learned.name}
+        policies |= {BEHAVIOR: truth.behavior_policy, **mine}
     known = shop.test.propensity[shop.test.item >= 0]
     has_log = observed.test is not None and not bool(np.isnan(known).all())
     true_world = judged_world(shop, world) if truth is not None else None

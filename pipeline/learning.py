@@ -31,6 +31,9 @@ VALIDATION = 5_000_000
 BEFORE = "relevance order"
 """What an untrained policy ranks by, for the pages before and after training."""
 
+SAMPLED = "ppo, sampled"
+"""PPO's policy as it explores: slates drawn from its Plackett-Luce law."""
+
 _CURVES = {
     "eval/score": ("score, validation users", "score"),
     "eval/share_of_gap": ("share of the gap, validation users", "share"),
@@ -143,9 +146,14 @@ def _learned(
 
     agent = config.learner.agent
     best = load_policy(folder / "best_model.zip", world, task, device=_device(config))
+    trained: dict[str, Policy] = {agent: best}
+    if agent == "ppo":
+        # Its own law explores, so a log can say more of it than of the greedy order.
+        sampled = load_policy(folder / "best_model.zip", world, task, temperature=1.0, device=_device(config))
+        trained[SAMPLED] = sampled
     return Learned(
         name=agent,
-        policies={**others, agent: best},
+        policies={**others, **trained},
         shown={BEFORE: others["relevance"], f"{agent}, trained": best},
         summary=summary,
     )

@@ -18,6 +18,7 @@ from pipeline.artifacts import BEHAVIOR, HELD_OUT, ORACLES
 from pipeline.config import TrainConfig
 from pipeline.config_file import config_to_mapping
 from pipeline.data import ShopData
+from pipeline.learning import SAMPLED
 from pipeline.relevance import Relevance
 from pipeline.run_folder import RunFolder
 from pipeline.users import Users
@@ -54,7 +55,7 @@ def verdict(
     return judge(
         judged.online,
         trained=trained,
-        rivals=tuple(n for n in judged.online.outcomes if n not in (trained, *ORACLES)),
+        rivals=tuple(n for n in judged.online.outcomes if n not in (trained, SAMPLED, *ORACLES)),
         world=judged.world,
         world_is_true=shop.truth is not None,
         off_policy=off_policy.get(trained),
