@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +49,8 @@ class LearningOptions(Options):
     """Where the runs lie."""
     options: tuple[str, ...] = ()
     """Further options for every train.py."""
+    jobs: int = 1
+    """Runs side by side; give each its share of the cores with --options --threads N."""
 
 
 def measure(options: LearningOptions) -> dict[str, Any]:
@@ -62,15 +65,14 @@ def measure(options: LearningOptions) -> dict[str, Any]:
     if options.part in ("ablation", "all"):
         cells |= {f"ppo, relevance {name}": ("--agent", "ppo", *flags) for name, flags in ABLATIONS.items()}
     folder = options.folder / ("quick" if options.quick else "full")
+    # Seeds go round fastest: runs side by side then do not fine-tune the same relevance model twice.
+    jobs = [(name, (*flags, "--seed", str(seed), *extra)) for name, flags in cells.items() for seed in seeds]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        running = pool.map(lambda job: _cell(folder, *job), jobs)
+        tables = list(tqdm(running, total=len(jobs), desc="runs", disable=None))
     cases: list[Case] = []
-    bar = tqdm(total=len(cells) * len(seeds), desc="runs", disable=None)
-    with bar:
-        for name, flags in cells.items():
-            tables = []
-            for seed in seeds:
-                tables.append(_cell(folder, name, (*flags, "--seed", str(seed), *extra)))
-                bar.update()
-            cases += _summary(name, seeds, tables)
+    for c, name in enumerate(cells):
+        cases += _summary(name, seeds, tables[c * len(seeds) : (c + 1) * len(seeds)])
     return result("learning", cases, packages=("numpy", "torch", "stable-baselines3", "gymnasium"))
 
 
