@@ -24,6 +24,7 @@ from agents.dqn.config import DQNConfig
 from agents.network_config import NetworkConfig
 from agents.ppo.config import PPOConfig
 from behavior.errors import InputError
+from behavior.files import atomic_path
 from encoders.features import FeatureTables
 from envs.world import TaskConfig, World
 
@@ -97,7 +98,6 @@ def write_checkpoint(model: BaseAlgorithm, path: Path, about: Checkpoint) -> Non
     """
     from stable_baselines3.common.save_util import save_to_zip_file
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     meta = {
         "format": _FORMAT,
         "agent": agent_of(about.config),
@@ -107,24 +107,16 @@ def write_checkpoint(model: BaseAlgorithm, path: Path, about: Checkpoint) -> Non
         "n_updates": about.n_updates,
         "metrics": dict(about.metrics),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb+") as file:
+    with atomic_path(path) as temporary, temporary.open("wb+") as file:
+        try:
             save_to_zip_file(file, data=None, params=model.get_parameters())
-            with zipfile.ZipFile(file, "a") as archive:
-                archive.writestr(_META, json.dumps(meta, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch's zip writer reports a full disk as a RuntimeError.
-        temporary.unlink(missing_ok=True)
-        full = getattr(error, "errno", None) == errno.ENOSPC or isinstance(error, RuntimeError)
-        raise InputError(
-            f"the checkpoint could not be written: {error}",
-            where=str(path),
-            mend="make room on the disk" if full else "choose a folder that can be written to",
-        ) from error
+        except RuntimeError as error:
+            # torch's zip writer reports a full disk as a RuntimeError.
+            raise OSError(errno.ENOSPC, f"the weights could not be written: {error}") from error
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr(_META, json.dumps(meta, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 
 import tyro
 
 from behavior.errors import InputError
-from evaluation.run_artifacts import JudgeOptions, RunArtifacts, judge_run
+from evaluation.run_artifacts import JudgeOptions, judge_run
 
 __all__ = ["Arguments", "main"]
 
@@ -62,8 +61,9 @@ def _run(arguments: Arguments) -> None:
                 where=str(arguments.out),
                 mend="name another folder with --out",
             )
-    opener: Callable[[Path], RunArtifacts] = import_module("train").open_run
-    table = judge_run(opener(arguments.run), arguments.judge)
+    from pipeline.artifacts import open_run
+
+    table = judge_run(open_run(arguments.run), arguments.judge)
     table.render()
     if arguments.out is not None:
         for path in table.write(arguments.out):
