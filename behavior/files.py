@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, then renamed into it."""
+"""Where files go, and how: whole or not at all, written beside their place and then renamed into it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,21 @@ from pathlib import Path
 
 from behavior.errors import InputError
 
-__all__ = ["atomic_folder", "atomic_path", "disk_errors_named"]
+__all__ = ["atomic_folder", "atomic_path", "cache_home", "disk_errors_named", "refuse_existing"]
+
+
+def cache_home() -> Path:
+    """The folder of everything kept for next time: `$SLATEGYM_CACHE`, or `~/.cache/slategym`."""
+    home = os.environ.get("SLATEGYM_CACHE")
+    return Path(home).expanduser() if home else Path.home() / ".cache" / "slategym"
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise an `InputError` where there is something at `path` already: nothing of the user's is overwritten."""
+    if path.exists():
+        raise InputError(
+            "this is there already, and is not overwritten", where=str(path), mend="another name"
+        )
 
 
 @contextmanager
@@ -36,15 +50,24 @@ def disk_errors_named(path: Path) -> Iterator[None]:
         raise
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            "a file stands where a folder is needed", where=str(folder), mend="choose another place"
+        ) from error
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path of the same suffix in the same folder, renamed to `path` when the block ends well.
 
     Raises:
-        InputError: The disk is full, or the folder cannot be written to.
+        InputError: The disk is full, or the folder cannot be made or written to.
     """
     with disk_errors_named(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
@@ -60,7 +83,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` (replacing an older one) when the block ends well."""
     with disk_errors_named(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
         try:
             yield temporary

@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 
 from behavior.errors import InputError
-from behavior.files import atomic_path
+from behavior.files import atomic_path, refuse_existing
 
 __all__ = ["Case", "Options", "case", "machine", "main", "result"]
 
@@ -98,12 +98,8 @@ def main(
     prog = None if started is None else f"python -m {started.name}"
     given = tyro.cli(options, args=arguments, prog=prog, description=description)
     try:
-        if given.json is not None and given.json.exists():
-            raise InputError(
-                "this file exists already, and nothing was measured",
-                where=str(given.json),
-                mend="name another file, or remove it first",
-            )
+        if given.json is not None:
+            refuse_existing(given.json)
         text = json.dumps(measure(given), indent=1, allow_nan=False)
         print(text)
         if given.json is not None:

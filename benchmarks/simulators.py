@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+import numba
 import numpy as np
 
 from behavior.steps import LoggedSteps
@@ -54,7 +55,8 @@ def _speed(kind: str, simulator: ComposedSimulator, batch: int, seconds: float) 
             simulator.respond(state, page, seed=steps)
         steps += batch * MAX_STEPS
     rate = steps / (time.perf_counter() - began)
-    return case(f"{kind}: respond, batch of {batch:,}", rate, "user-steps/s")
+    threads = numba.get_num_threads()
+    return case(f"{kind}: respond, batch of {batch:,}, up to {threads} threads", rate, "user-steps/s")
 
 
 def _fit(kind: str, simulator: ComposedSimulator, features: FeatureTables, n_sessions: int) -> list[Case]:

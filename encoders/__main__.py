@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from behavior.errors import InputError
-from behavior.files import atomic_path
+from behavior.files import atomic_path, refuse_existing
 from encoders.finetuning import FinetuneConfig
 
 _TRAIN, _VALID, _TEST = 0.7, 0.15, 0.15
@@ -139,18 +139,11 @@ def _split(steps: Any) -> tuple[Any, Any, Any]:
     return train, valid, test
 
 
-def _refuse(path: Path) -> None:
-    if path.exists():
-        raise InputError(
-            "this is there already, and is not overwritten", where=str(path), mend="another name"
-        )
-
-
 def _finetune(command: Finetune) -> None:
     from encoders.cache import EmbeddingCache
     from encoders.finetuning import finetune
 
-    _refuse(command.out)
+    refuse_existing(command.out)
     encoder = _encoder(command.encoder, command.device)
     catalog, steps, truth = _open(command.source)
     train, valid, _ = _split(steps)
@@ -195,7 +188,7 @@ def _evaluate(command: Evaluate) -> None:
     from encoders.report import RelevanceReport, judge_tables
 
     if command.json is not None:
-        _refuse(command.json)
+        refuse_existing(command.json)
     model = RelevanceModel.load(command.model, device=command.device, cache=EmbeddingCache())
     catalog, steps, truth = _open(command.source)
     train, _, test = _split(steps)
@@ -227,7 +220,7 @@ def _export(command: Export) -> None:
 
     paths = command.out / "features.npz", command.out / "candidates.npz"
     for path in paths:
-        _refuse(path)
+        refuse_existing(path)
     model = RelevanceModel.load(command.model, device=command.device, cache=EmbeddingCache())
     catalog, steps, _ = _open(command.source)
     train, _, _ = _split(steps)

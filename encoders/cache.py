@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
-from encoders.storage import cache_home, write_npz
+from behavior.files import cache_home
+from encoders.storage import write_npz
 from encoders.text import TextEncoder
 
 __all__ = ["EmbeddingCache", "encode_cached"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
-from behavior.files import atomic_path
+from behavior.files import atomic_path, cache_home
 from behavior.steps import LoggedSteps
 from encoders.cache import EmbeddingCache, encode_cached
 from encoders.features import RelevanceTables
@@ -24,7 +24,6 @@ from encoders.heads import HeadConfig, calibrate, fit_empty_query, fit_projectio
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position
 from encoders.relevance import Heads, RelevanceModel, project, tables_from_vectors
 from encoders.report import RelevanceReport, judge_tables
-from encoders.storage import cache_home
 from encoders.text import TextEncoder, catalog_texts
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FinetuneConfig", "finetune", "finetune_cached", "held_out_queries"]
 
-_VERSION = 4  # part of the cache key: raised whenever the same input gives another model
+_VERSION = 5  # part of the cache key: raised whenever the same input gives another model
 
 
 @dataclass(frozen=True, kw_only=True)

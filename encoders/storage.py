@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +14,9 @@ from behavior.errors import InputError
 from behavior.files import atomic_path
 from encoders.features import CandidateTable, FeatureTables, RelevanceTables
 
-__all__ = ["cache_home", "load_candidates", "load_features", "save_candidates", "save_features", "write_npz"]
+__all__ = ["load_candidates", "load_features", "save_candidates", "save_features", "write_npz"]
 
 _FEATURES, _CANDIDATES = "slategym-features-1", "slategym-candidates-1"
-
-
-def cache_home() -> Path:
-    """`$SLATEGYM_CACHE`, or `~/.cache/slategym`."""
-    home = os.environ.get("SLATEGYM_CACHE")
-    return Path(home).expanduser() if home else Path.home() / ".cache" / "slategym"
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from behavior.errors import InputError
-from behavior.files import atomic_path
+from behavior.files import atomic_path, refuse_existing
 from simulators.fitting.config import FitConfig
 
 _SHARES = (0.7, 0.15, 0.15)
@@ -129,7 +129,7 @@ def _fit(command: Fit) -> None:
     from simulators.fitting.fit import fit_simulator
     from simulators.storage import save_simulator
 
-    _refuse(command.out)
+    refuse_existing(command.out)
     catalog, steps = _open(command.source, progress=not command.quiet)
     train, valid, _ = _split(steps)
     features = _features(command, catalog, train, valid)
@@ -151,7 +151,7 @@ def _validate(command: Validate) -> None:
     from simulators.storage import load_simulator
 
     if command.json is not None:
-        _refuse(command.json)
+        refuse_existing(command.json)
     simulator = load_simulator(command.simulator)
     catalog, steps = _open(command.source, progress=not command.quiet)
     if (simulator.n_items, simulator.n_queries) != (catalog.n_items, len(steps.queries)):
@@ -256,13 +256,6 @@ def _features(command: Fit, catalog: Any, train: Any, valid: Any) -> Any:
     return build_features(
         catalog, train.queries, train, fit_feature_relevance(catalog, train), progress=progress
     )
-
-
-def _refuse(path: Path) -> None:
-    if path.exists():
-        raise InputError(
-            "this is there already, and is not overwritten", where=str(path), mend="another name"
-        )
 
 
 if __name__ == "__main__":

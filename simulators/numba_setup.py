@@ -11,6 +11,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from behavior.files import cache_home
+
 __all__ = ["kernel_digest"]
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -25,12 +27,7 @@ def kernel_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_home() -> Path:
-    home = os.environ.get("SLATEGYM_CACHE")
-    return Path(home).expanduser() if home else Path.home() / ".cache" / "slategym"
-
-
-os.environ["NUMBA_CACHE_DIR"] = str(_cache_home() / "numba" / kernel_digest())
+os.environ["NUMBA_CACHE_DIR"] = str(cache_home() / "numba" / kernel_digest())
 # OpenMP's threads spin while they wait. Where other processes want the same cores, each parallel kernel then
 # waits for a descheduled spinner: two threads ran twenty times slower than one. The library reads this once, when
 # it is loaded, so this module should be imported before torch.

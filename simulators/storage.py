@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
-from behavior.files import atomic_folder
+from behavior.files import atomic_folder, refuse_existing
 from encoders.storage import load_features, save_features
 from simulators.composed import ComposedSimulator
 from simulators.fitted import FittedSimulator
@@ -42,10 +42,7 @@ def save_simulator(simulator: ComposedSimulator, folder: Path | str) -> None:
         InputError: The folder is there already, or a part is not built in (keep such a simulator as code).
     """
     folder = Path(folder)
-    if folder.exists():
-        raise InputError(
-            "this is there already, and is not overwritten", where=str(folder), mend="another name"
-        )
+    refuse_existing(folder)
     arrays: dict[str, NDArray[Any]] = {}
     parts: dict[str, dict[str, Any]] = {}
     for role, kinds in _KINDS.items():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from behavior.catalog import Catalog
+from behavior.errors import InputError
+from behavior.files import atomic_path, cache_home
 from behavior.log import InteractionLog
 from store.config import StoreConfig
 from store.log_maker import LogFrames
@@ -61,16 +61,17 @@ def cached_log(
     if not cache:
         return _log(make(), name, catalog)
     text = json.dumps([name, dataclasses.asdict(config), source_digest(), key], sort_keys=True)
-    folder = _home() / "store" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    folder = cache_home() / "store" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     rows, candidates = folder / "log.parquet", folder / "log.candidates.parquet"
     frames = _read(rows, candidates)
     if frames is None:
         frames = make()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(frames.candidates, candidates)
-            _write(frames.rows, rows)
-        except OSError as error:
+            # Whole or not at all: two processes may open the same store at once.
+            for frame, path in ((frames.candidates, candidates), (frames.rows, rows)):
+                with atomic_path(path) as temporary:
+                    frame.to_parquet(temporary, index=False)
+        except (InputError, OSError) as error:
             warnings.warn(f"the store's log cannot be kept for next time: {error}", UserWarning, stacklevel=2)
     return _log(frames, name, catalog)
 
@@ -90,19 +91,3 @@ def _log(frames: LogFrames, name: str, catalog: Catalog) -> InteractionLog:
     return InteractionLog.from_frame(
         frames.rows, candidates=frames.candidates, source=f"{name} store", catalog=catalog
     )
-
-
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    """Whole or not at all: two processes may open the same store at once."""
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    try:
-        frame.to_parquet(part, index=False)
-        Path(part).replace(path)
-    finally:
-        Path(part).unlink(missing_ok=True)
-
-
-def _home() -> Path:
-    home = os.environ.get("SLATEGYM_CACHE")
-    return Path(home).expanduser() if home else Path.home() / ".cache" / "slategym"

@@ -237,7 +237,7 @@ def test_a_full_disk_is_one_message_and_keeps_the_old_file(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(InputError, match="no room left"):
         train_agent(PPO_SMALL, WORLD, TASK, total_steps=64, options=options)
     assert (tmp_path / "last_model.zip").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last_model.zip"]
