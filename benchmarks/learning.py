@@ -12,6 +12,7 @@ several sittings. Cells:
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -47,16 +48,16 @@ class LearningOptions(Options):
     """Seeds of fine-tuning, fitting, training and judging."""
     folder: Path = ROOT / "logs" / "benchmark-learning"
     """Where the runs lie."""
-    options: tuple[str, ...] = ()
-    """Further options for every train.py."""
+    options: str = ""
+    """Further options for every train.py, as one quoted text."""
     jobs: int = 1
-    """Runs side by side; give each its share of the cores with --options --threads N."""
+    """Runs side by side; give each its share of the cores: --options "--threads 1"."""
 
 
 def measure(options: LearningOptions) -> dict[str, Any]:
     """Run what is missing, read all, and sum it up."""
     cells: dict[str, tuple[str, ...]] = {}
-    extra = options.options
+    extra = tuple(shlex.split(options.options))
     seeds = options.seeds
     if options.quick:
         extra, seeds = (*extra, "--preset", "smoke", "--steps", "4096"), seeds[:1]
@@ -124,10 +125,10 @@ def _summary(name: str, seeds: tuple[int, ...], tables: list[dict[str, Any]]) ->
         cases.append(case(f"{name}: {what}, low end of 95 % over seeds", low, "per session or share"))
         cases.append(case(f"{name}: {what}, high end of 95 % over seeds", high, "per session or share"))
     for other in ("random", "popularity", "relevance", "behavior", "click-greedy", "myopic", "planning"):
-        values = [by_name[other]["score"] for by_name in rows if other in by_name]
-        if values:
+        known = [float(by_name[other]["score"]) for by_name in rows if other in by_name]
+        if known:
             cases.append(
-                case(f"{name}: score of {other}, mean over seeds", float(np.mean(values)), "per session")
+                case(f"{name}: score of {other}, mean over seeds", float(np.mean(known)), "per session")
             )
     return cases
 
