@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from behavior.errors import InputError
 from behavior.steps import LoggedSteps
+from encoders.build import standardise
 from encoders.features import RelevanceTables
 from encoders.logistic import fit_cautiously
 from encoders.pairs import PairCounts, count_pairs, examination_by_position
@@ -24,6 +24,8 @@ __all__ = ["FeatureEncoder", "FeatureRelevance", "fit_feature_relevance"]
 
 class FeatureEncoder:
     """Item vectors from what the catalogue says in columns: numbers standardised, categories one-hot.
+
+    Where it says nothing, each item has a direction of its own, so that a preference for single items can be learned.
 
     Args:
         max_levels: Levels kept per categorical column, the most frequent first; the others share one column.
@@ -38,7 +40,7 @@ class FeatureEncoder:
         frame = catalog.frame
         numbers = [np.log1p(np.maximum(frame["price"].to_numpy(np.float64), 0.0))]
         numbers += [frame[name].to_numpy(np.float64) for name in catalog.numeric_columns]
-        standard = [column for column in (_standardise(values) for values in numbers) if column.any()]
+        standard = [column for column in (standardise(values) for values in numbers) if column.any()]
         if standard:
             blocks.append(np.stack(standard, axis=1) / np.sqrt(len(standard)))
         for name in ("category", *catalog.categorical_columns):
@@ -52,26 +54,17 @@ class FeatureEncoder:
                 np.eye(min(len(levels), self.max_levels + 1))[np.minimum(rank[code], self.max_levels)]
             )
         if not blocks:
-            raise InputError(
-                "the catalogue has neither texts nor columns that tell items apart",
-                where="catalogue columns besides item_id",
-                mend="give titles, a category, a price, or numeric or categorical columns",
-            )
+            blocks.append(_directions(frame["item_id"].astype(str)))
         vectors = np.concatenate(blocks, axis=1)  # (I, D)
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: NDArray[np.float32] = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
         return unit
 
 
-def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean 0, deviation 1; unknown values count as the mean, a constant column becomes zeros."""
-    known = np.isfinite(values)
-    if not known.any():
-        return np.zeros_like(values)
-    mean, deviation = values[known].mean(), values[known].std()
-    if deviation <= 1e-12 * max(1.0, abs(mean)):
-        return np.zeros_like(values)
-    return np.where(known, (values - mean) / deviation, 0.0)
+def _directions(ids: Iterable[str]) -> NDArray[np.float64]:
+    """A fixed random direction (I, 64) for each id."""
+    seeds = (int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()) for name in ids)
+    return np.stack([np.random.default_rng(seed).normal(size=64) for seed in seeds])
 
 
 @dataclass(frozen=True, kw_only=True)

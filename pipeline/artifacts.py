@@ -42,12 +42,14 @@ def oracles(
         rollouts: Rollouts of the planner in place of the configured ones.
     """
     from agents.oracles import MyopicOracle, PlanningConfig, PlanningOracle
+    from agents.planning import Tuning
 
     simulator = world.simulator
     if not isinstance(simulator, InspectableSimulator):
         return {}
     planning = PlanningConfig(
         rollouts=config.judge.planner_rollouts if rollouts is None else rollouts,
+        tuning=Tuning(users=config.judge.planner_practice),
         seed=config.run.seed,
         progress=not config.run.quiet,
     )

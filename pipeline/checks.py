@@ -54,6 +54,7 @@ def check_config(config: TrainConfig) -> None:
         "--validation-users": config.judge.validation_users,
         "--planner-users": config.judge.planner_users,
         "--planner-rollouts": config.judge.planner_rollouts,
+        "--planner-practice": config.judge.planner_practice,
         "--width": config.relevance.width,
         "--finetune-pairs": config.relevance.finetune_pairs,
         "--threads": config.run.threads,

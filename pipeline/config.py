@@ -128,6 +128,8 @@ class JudgeOptions:
     """Users of the evaluations during training."""
     planner_rollouts: int = 4
     """Rollouts per proposed slate of the planning oracle."""
+    planner_practice: int = 320
+    """Simulated sessions for each policy that the planning oracle tries while it practises."""
     planner_users: int = 1_000
     """Of the held-out users, so many are served by the planning oracle, which is costly."""
 

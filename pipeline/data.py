@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from behavior.steps import LoggedSteps
     from store import Store
 
-__all__ = ["ShopData", "load_shop", "n_candidates_for"]
+__all__ = ["ShopData", "load_shop", "n_candidates_for", "read_source"]
 
 _RANK_ALL = 500
 """A catalogue of single impressions up to this size is ranked as a whole."""
@@ -51,6 +51,11 @@ class ShopData:
 
 
 def load_shop(config: TrainConfig) -> ShopData:
+    """`read_source` as a run is configured."""
+    return read_source(config.source, progress=not config.run.quiet)
+
+
+def read_source(source: SourceOptions, *, progress: bool = True) -> ShopData:
     """Read, validate and split.
 
     Raises:
@@ -58,7 +63,6 @@ def load_shop(config: TrainConfig) -> ShopData:
     """
     from behavior.split import split_steps_by_time
 
-    source = config.source
     truth: Store | None = None
     if source.data in ("demo", "icecat"):
         truth = _open_store(source)
@@ -74,7 +78,7 @@ def load_shop(config: TrainConfig) -> ShopData:
             columns=source.columns,
             candidates=source.candidates,
             repairs=source.repairs,
-            progress=not config.run.quiet,
+            progress=progress,
         )
         catalog, log = dataset.catalog, dataset.log
         steps = log.to_steps(catalog)

@@ -28,7 +28,9 @@ PRESETS: dict[str, tuple[str, TrainConfig]] = {
             relevance=RelevanceOptions(encoder="hash", finetune="heads"),
             user=UserOptions(compare=("pbm",)),
             learner=LearnerOptions(steps=16_384, evaluate_every=8_192, checkpoint_every=8_192, n_envs=128),
-            judge=JudgeOptions(eval_users=100, validation_users=64, planner_users=40, planner_rollouts=2),
+            judge=JudgeOptions(
+                eval_users=100, validation_users=64, planner_users=40, planner_rollouts=2, planner_practice=64
+            ),
         ),
     ),
     "full": (
