@@ -16,7 +16,7 @@ from encoders.pairs import count_pairs, examination_by_position
 if TYPE_CHECKING:
     from behavior.catalog import Catalog
 
-__all__ = ["RelevanceSource", "build_features", "reduce_vectors", "smoothed_rate"]
+__all__ = ["RelevanceSource", "build_features", "reduce_vectors", "smoothed_rate", "standardise"]
 
 
 class RelevanceSource(Protocol):
@@ -82,7 +82,7 @@ def build_features(
         "log_impressions": np.log1p(impressions),
         **{name: catalog.frame[name].to_numpy(np.float64) for name in catalog.numeric_columns},
     }
-    numeric = np.stack([_standardise(values) for values in columns.values()], axis=1)  # (I, F)
+    numeric = np.stack([standardise(values) for values in columns.values()], axis=1)  # (I, F)
     return FeatureTables(
         item_vectors=item,
         query_vectors=query,
@@ -152,7 +152,7 @@ def _percentile_within(price: NDArray[np.float64], category: NDArray[np.int32]) 
     return out
 
 
-def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean 0 and deviation 1 over the known values; unknown values become 0, the mean."""
     known = np.isfinite(values)
     if not known.any():
