@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FinetuneConfig", "finetune", "finetune_cached", "held_out_queries"]
 
-_VERSION = 5  # part of the cache key: raised whenever the same input gives another model
+_VERSION = 6  # part of the cache key: raised whenever the same input gives another model
 
 
 @dataclass(frozen=True, kw_only=True)
