@@ -13,26 +13,8 @@ import tyro
 from behavior.errors import InputError
 from behavior.files import atomic_path, refuse_existing
 from encoders.finetuning import FinetuneConfig
-
-_TRAIN, _VALID, _TEST = 0.7, 0.15, 0.15
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """The logged behaviour."""
-
-    data: str = "demo"
-    """'demo' (the embedded store), or the path of an interaction log (CSV or Parquet)."""
-    catalog: Path | None = None
-    """The product catalogue (CSV, Parquet, JSON)."""
-    columns: Path | None = None
-    """Mapping file (YAML or JSON) from our column names to yours; see docs/your-own-logs.md."""
-    repairs: tuple[str, ...] = ()
-    """Repairs of the log that you allow by name."""
-    store_size: str = "default"
-    """Size of the demo store: 'default' or 'tiny'."""
-    store_seed: int = 0
-    """Seed of the demo store."""
+from pipeline.config import SourceOptions
+from pipeline.data import read_source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +23,7 @@ class Finetune:
 
     out: Path
     """Folder to write the model to; it must not exist."""
-    source: tyro.conf.OmitArgPrefixes[Source] = field(default_factory=Source)
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
     """The logged behaviour."""
     encoder: str = "minilm"
     """'minilm', a hub name, a model folder, or 'hash' (no BERT; needs --mode heads)."""
@@ -59,7 +41,7 @@ class Evaluate:
 
     model: Path
     """Folder that `finetune` wrote."""
-    source: tyro.conf.OmitArgPrefixes[Source] = field(default_factory=Source)
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
     """The logged behaviour."""
     device: str = "auto"
     """'auto', 'cpu' or 'cuda'."""
@@ -77,7 +59,7 @@ class Export:
     """Folder that `finetune` wrote."""
     out: Path
     """Folder to write `features.npz` and `candidates.npz` to; neither may exist."""
-    source: tyro.conf.OmitArgPrefixes[Source] = field(default_factory=Source)
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
     """The logged behaviour (its training part gives the popularity)."""
     width: int = 48
     """Width of the reduced vectors."""
@@ -112,48 +94,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _open(source: Source) -> tuple[Any, Any, Any]:
-    """Catalogue, steps, and true relevance (None where nobody knows it)."""
-    if source.data == "demo":
-        from store import StoreConfig, open_store
-
-        if source.store_size not in ("default", "tiny"):
-            raise InputError(
-                f"unknown size {source.store_size!r}", where="--store-size", mend="default or tiny"
-            )
-        seed = source.store_seed
-        shop = open_store(
-            StoreConfig.tiny(seed=seed) if source.store_size == "tiny" else StoreConfig(seed=seed)
-        )
-        return shop.catalog, shop.log.to_steps(shop.catalog, shop.queries), shop.relevance
-    from behavior import load
-
-    data = load(source.data, catalog=source.catalog, columns=source.columns, repairs=source.repairs)
-    return data.catalog, data.log.to_steps(data.catalog), None
-
-
-def _split(steps: Any) -> tuple[Any, Any, Any]:
-    from behavior import split_steps_by_time
-
-    train, valid, test = split_steps_by_time(steps, (_TRAIN, _VALID, _TEST))
-    return train, valid, test
-
-
 def _finetune(command: Finetune) -> None:
     from encoders.cache import EmbeddingCache
     from encoders.finetuning import finetune
 
     refuse_existing(command.out)
     encoder = _encoder(command.encoder, command.device)
-    catalog, steps, truth = _open(command.source)
-    train, valid, _ = _split(steps)
+    shop = read_source(command.source, progress=not command.quiet)
     model, report = finetune(
         encoder,
-        catalog,
-        train,
-        valid,
+        shop.catalog,
+        shop.train,
+        shop.valid,
         command.config,
-        truth=truth,
+        truth=None if shop.truth is None else shop.truth.relevance,
         cache=EmbeddingCache(),
         progress=not command.quiet,
     )
@@ -190,19 +144,18 @@ def _evaluate(command: Evaluate) -> None:
     if command.json is not None:
         refuse_existing(command.json)
     model = RelevanceModel.load(command.model, device=command.device, cache=EmbeddingCache())
-    catalog, steps, truth = _open(command.source)
-    train, _, test = _split(steps)
-    pairs = count_pairs(test, examination_by_position(train))
-    has_text = np.array([bool(text.strip()) for text in steps.queries], np.bool_)
+    shop = read_source(command.source, progress=not command.quiet)
+    pairs = count_pairs(shop.test, examination_by_position(shop.train))
+    has_text = np.array([bool(text.strip()) for text in shop.queries], np.bool_)
     pairs = pairs.take(has_text[pairs.query])
-    tables = model.tables(catalog, steps.queries, progress=not command.quiet)
-    metrics = judge_tables(tables, pairs, truth=truth)
+    tables = model.tables(shop.catalog, shop.queries, progress=not command.quiet)
+    metrics = judge_tables(tables, pairs, truth=None if shop.truth is None else shop.truth.relevance)
     report = RelevanceReport(
         before=metrics, after=metrics, n_queries=0, n_pairs=pairs.n_pairs, n_train_pairs=0, seconds=0.0
     )
     measures = {name: value for name, value, _ in report.rows()}
     _table(
-        f"{pairs.n_pairs} pairs of the last {_TEST:.0%} of the log",
+        f"{pairs.n_pairs} pairs of the last sessions of the log",
         ("measure", "value"),
         [(name, f"{value:.3f}") for name, value in measures.items()],
     )
@@ -222,10 +175,9 @@ def _export(command: Export) -> None:
     for path in paths:
         refuse_existing(path)
     model = RelevanceModel.load(command.model, device=command.device, cache=EmbeddingCache())
-    catalog, steps, _ = _open(command.source)
-    train, _, _ = _split(steps)
+    shop = read_source(command.source, progress=not command.quiet)
     features = build_features(
-        catalog, steps.queries, train, model, width=command.width, progress=not command.quiet
+        shop.catalog, shop.queries, shop.train, model, width=command.width, progress=not command.quiet
     )
     save_features(paths[0], features)
     save_candidates(paths[1], build_candidates(features, command.n_candidates))

@@ -12,29 +12,9 @@ import tyro
 
 from behavior.errors import InputError
 from behavior.files import atomic_path, refuse_existing
+from pipeline.config import SourceOptions
+from pipeline.data import read_source
 from simulators.fitting.config import FitConfig
-
-_SHARES = (0.7, 0.15, 0.15)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """The logged behaviour; its sessions are split 70 / 15 / 15 by time, as in the main job."""
-
-    data: str = "demo"
-    """'demo' (the embedded store), 'open-bandit', or the path of an interaction log (CSV or Parquet)."""
-    data_path: Path | None = None
-    """Folder of a published data set, for --data open-bandit."""
-    catalog: Path | None = None
-    """The product catalogue (CSV, Parquet, JSON)."""
-    columns: Path | None = None
-    """Mapping file (YAML or JSON) from our column names to yours; see docs/your-own-logs.md."""
-    repairs: tuple[str, ...] = ()
-    """Repairs of the log that you allow by name."""
-    store_size: str = "default"
-    """Size of the demo store: 'default' or 'tiny'."""
-    store_seed: int = 0
-    """Seed of the demo store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +30,8 @@ class Fit:
     """Folder to write the simulator to; it must not exist."""
     simulator: str = "pbm"
     """'pbm' (position-based) or 'cascade'."""
-    source: tyro.conf.OmitArgPrefixes[Source] = field(default_factory=Source)
-    """The logged behaviour."""
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
+    """The logged behaviour; its sessions are split 70 / 15 / 15 by time, as in the main job."""
     features: Path | None = None
     """Feature tables of a run or of `python -m encoders export` (features.npz). Without them a quick relevance
     model is learned from word hashes (or, without texts, from the catalogue's columns)."""
@@ -67,7 +47,7 @@ class Validate:
 
     simulator: Path
     """Folder that `fit` (or a run) wrote."""
-    source: tyro.conf.OmitArgPrefixes[Source] = field(default_factory=Source)
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
     """The logged behaviour; the last 15 % of its sessions are compared with."""
     sessions: int = 4_000
     """Simulated sessions."""
@@ -130,11 +110,10 @@ def _fit(command: Fit) -> None:
     from simulators.storage import save_simulator
 
     refuse_existing(command.out)
-    catalog, steps = _open(command.source, progress=not command.quiet)
-    train, valid, _ = _split(steps)
-    features = _features(command, catalog, train, valid)
+    shop = read_source(command.source, progress=not command.quiet)
+    features = _features(command, shop.catalog, shop.train, shop.valid)
     simulator = fit_simulator(
-        command.simulator, train, valid, features, command.config, progress=not command.quiet
+        command.simulator, shop.train, shop.valid, features, command.config, progress=not command.quiet
     )
     save_simulator(simulator, command.out)
     Console().print(simulator.report.table())
@@ -153,24 +132,28 @@ def _validate(command: Validate) -> None:
     if command.json is not None:
         refuse_existing(command.json)
     simulator = load_simulator(command.simulator)
-    catalog, steps = _open(command.source, progress=not command.quiet)
-    if (simulator.n_items, simulator.n_queries) != (catalog.n_items, len(steps.queries)):
+    shop = read_source(command.source, progress=not command.quiet)
+    if (simulator.n_items, simulator.n_queries) != (shop.catalog.n_items, len(shop.queries)):
         raise InputError(
             f"the simulator knows {simulator.n_items} items and {simulator.n_queries} queries, the log "
-            f"{catalog.n_items} and {len(steps.queries)}",
+            f"{shop.catalog.n_items} and {len(shop.queries)}",
             where=str(command.simulator),
             mend="compare with the log that the simulator was fitted to",
         )
-    if isinstance(simulator, FittedSimulator) and simulator.context_names != steps.context_names:
+    if isinstance(simulator, FittedSimulator) and simulator.context_names != shop.train.context_names:
         raise InputError(
             f"the simulator knows the context columns {list(simulator.context_names)}, the log has "
-            f"{list(steps.context_names)}",
+            f"{list(shop.train.context_names)}",
             where=str(command.simulator),
             mend="compare with the log that the simulator was fitted to",
         )
-    train, _, test = _split(steps)
     report = measure_fidelity(
-        simulator, train, test, n_sessions=command.sessions, seed=command.seed, progress=not command.quiet
+        simulator,
+        shop.train,
+        shop.test,
+        n_sessions=command.sessions,
+        seed=command.seed,
+        progress=not command.quiet,
     )
     Console().print(report.table())
     if command.json is not None:
@@ -199,40 +182,6 @@ def _check(command: Check) -> None:
         ) from error
     for line in passed:
         print(f"ok  {line}")
-
-
-def _open(source: Source, *, progress: bool) -> tuple[Any, Any]:
-    """Catalogue and steps."""
-    if source.data == "demo":
-        from store import StoreConfig, open_store
-
-        if source.store_size not in ("default", "tiny"):
-            raise InputError(
-                f"unknown size {source.store_size!r}", where="--store-size", mend="default or tiny"
-            )
-        seed = source.store_seed
-        shop = open_store(
-            StoreConfig.tiny(seed=seed) if source.store_size == "tiny" else StoreConfig(seed=seed)
-        )
-        return shop.catalog, shop.log.to_steps(shop.catalog, shop.queries)
-    from behavior import load
-
-    data = load(
-        source.data,
-        catalog=source.catalog,
-        columns=source.columns,
-        repairs=source.repairs,
-        path=source.data_path,
-        progress=progress,
-    )
-    return data.catalog, data.log.to_steps(data.catalog)
-
-
-def _split(steps: Any) -> tuple[Any, Any, Any]:
-    from behavior import split_steps_by_time
-
-    train, valid, test = split_steps_by_time(steps, _SHARES)
-    return train, valid, test
 
 
 def _features(command: Fit, catalog: Any, train: Any, valid: Any) -> Any:
