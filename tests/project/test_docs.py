@@ -29,7 +29,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_exist(page: Path) -> None:
     modules = set(
         re.findall(
-            r"python -m ((?:benchmarks|behavior|encoders|simulators|evaluation|store)[\w.]*)",
+            r"python -m ((?:benchmarks|behavior|encoders|simulators|evaluation|store)[\w.]*)(?![\w.<])",
             page.read_text(),
         )
     )
