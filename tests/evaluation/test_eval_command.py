@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agents.base import Draw
 from agents.baselines import PopularityPolicy, RandomPolicy, RelevancePolicy
 from agents.oracles import MyopicOracle
 from behavior.errors import InputError
-from behavior.steps import LoggedSteps, SessionEnd
+from behavior.steps import LoggedSteps
 from encoders.features import CandidateTable
-from envs.core import SlateCore
+from envs.observation import Observation
 from envs.toy import toy_world
 from envs.world import TaskConfig
 from evaluation.__main__ import main
@@ -25,36 +25,11 @@ TASK = TaskConfig(slate_size=4, n_candidates=12, max_steps=4)
 
 
 @pytest.fixture(scope="module")
-def run() -> RunArtifacts:
+def run(first_pages: Callable[..., tuple[LoggedSteps, Observation]]) -> RunArtifacts:
     true, fitted = (toy_world(n_items=80, n_queries=6, n_candidates=12, seed=seed) for seed in (0, 1))
     fitted = dataclasses.replace(true, simulator=fitted.simulator)
     behavior = RelevancePolicy(temperature=1.0)
-    n = 400
-    core = SlateCore(true, TASK, n_users=n, seed=1)
-    observation = core.reset()
-    query = core.state.query.copy()
-    draw = Draw(seed=policy_seed(1), user=core.state.user.copy(), step=core.state.step.copy())
-    page = core.step(behavior.rank(observation, draw, slate_size=4))
-    propensity = behavior.propensity(observation, page.positions)
-    steps = LoggedSteps(
-        session=np.arange(n),
-        user=np.arange(n),
-        step=np.zeros(n, np.int32),
-        query=query,
-        timestamp=np.arange(n),
-        item=page.slates,
-        click=page.feedback.click,
-        purchase=page.feedback.purchase,
-        candidates=observation.candidates,
-        propensity=propensity.item,
-        cascade_propensity=propensity.cascade,
-        slate_propensity=propensity.slate,
-        session_end=np.full(n, SessionEnd.UNKNOWN, np.int8),
-        context=np.zeros((n, 0), np.float32),
-        context_names=(),
-        queries=true.queries,
-        single_impressions=False,
-    )
+    steps, observation = first_pages(true, TASK, behavior, 400, seed=1, draw_seed=policy_seed(1))
     backwards = CandidateTable(
         items=true.candidates.items[:, ::-1].copy(), scores=true.candidates.scores[:, ::-1].copy()
     )

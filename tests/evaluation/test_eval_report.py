@@ -7,16 +7,16 @@ import html.parser
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from agents.base import Draw, Policy
+from agents.base import Policy
 from agents.baselines import MMRPolicy, PopularityPolicy, RandomPolicy, RelevancePolicy
-from behavior.steps import LoggedSteps, SessionEnd
-from envs.core import SlateCore
+from behavior.steps import LoggedSteps
 from envs.observation import Observation
 from envs.toy import toy_world
 from envs.world import TaskConfig, World
@@ -51,35 +51,6 @@ def policies(world: World) -> dict[str, Policy]:
     }
 
 
-def first_pages(world: World, behaviour: RelevancePolicy, n: int) -> tuple[LoggedSteps, Observation]:
-    core = SlateCore(world, TASK, n_users=n, seed=5, first_user=10_000)
-    observation = core.reset()
-    users, query = core.state.user.copy(), core.state.query.copy()
-    draw = Draw(seed=9, user=users, step=core.state.step.copy())
-    result = core.step(behaviour.rank(observation, draw, slate_size=TASK.slate_size))
-    propensity = behaviour.propensity(observation, result.positions)
-    steps = LoggedSteps(
-        session=np.arange(n),
-        user=users,
-        step=np.zeros(n, np.int32),
-        query=query,
-        timestamp=np.arange(n),
-        item=result.slates,
-        click=result.feedback.click,
-        purchase=result.feedback.purchase,
-        candidates=observation.candidates,
-        propensity=propensity.item,
-        cascade_propensity=propensity.cascade,
-        slate_propensity=propensity.slate,
-        session_end=np.full(n, SessionEnd.UNKNOWN, np.int8),
-        context=np.zeros((n, 0), np.float32),
-        context_names=(),
-        queries=world.queries,
-        single_impressions=False,
-    )
-    return steps, observation
-
-
 @pytest.fixture(scope="module")
 def online(world: World, policies: dict[str, Policy]) -> OnlineResult:
     relevance = np.maximum(world.features.query_vectors @ world.features.item_vectors.T, 0).astype(np.float32)
@@ -87,8 +58,13 @@ def online(world: World, policies: dict[str, Policy]) -> OnlineResult:
 
 
 @pytest.fixture(scope="module")
-def off_policy(world: World, policies: dict[str, Policy]) -> dict[str, OffPolicyResult]:
-    steps, observation = first_pages(world, RelevancePolicy(temperature=2.0), 1500)
+def off_policy(
+    world: World,
+    policies: dict[str, Policy],
+    first_pages: Callable[..., tuple[LoggedSteps, Observation]],
+) -> dict[str, OffPolicyResult]:
+    behaviour = RelevancePolicy(temperature=2.0)
+    steps, observation = first_pages(world, TASK, behaviour, 1500, seed=5, draw_seed=9, first_user=10_000)
     return {
         name: evaluate_off_policy(policy, steps, observation, name=name, progress=False)
         for name, policy in policies.items()
