@@ -400,7 +400,10 @@ def limited(bytes_a_file: int) -> Callable[[], None]:
     return limit
 
 
-def test_no_room_for_a_checkpoint(untrained: Path, run_train: Callable[..., Any]) -> None:
+def test_no_room_for_a_checkpoint(finished: Any, untrained: Path, run_train: Callable[..., Any]) -> None:
+    from agents.checkpoint import read_checkpoint
+
+    half = (finished.path / "last_model.zip").stat().st_size // 2
     before = tree(untrained)
     ended = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), "--resume", str(untrained), "--quiet"],
@@ -408,15 +411,16 @@ def test_no_room_for_a_checkpoint(untrained: Path, run_train: Callable[..., Any]
         text=True,
         capture_output=True,
         check=False,
-        preexec_fn=limited(600_000),
+        preexec_fn=limited(half),
     )
     assert ended.returncode == 2, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stderr.startswith("error: "), ended.stderr
-    assert "_model.zip" in ended.stderr
+    assert str(untrained / "last_model.zip") in ended.stderr
     assert "room" in ended.stderr
     assert f"--resume {untrained}" in ended.stderr
-    assert not list(untrained.rglob("*_model.zip"))
+    # The checkpoint before the first update is small, and fits; it is whole, and no part of the next one is left.
+    assert 0 < read_checkpoint(untrained / "last_model.zip").num_timesteps < 2048
     assert not [path for path in untrained.rglob(".*") if path.name != ".lock"]
     after = tree(untrained)
     assert {name: after[name] for name in before if name not in ("run.json",)} == {
@@ -425,6 +429,7 @@ def test_no_room_for_a_checkpoint(untrained: Path, run_train: Callable[..., Any]
     again = run_train("--resume", untrained, "--quiet")  # room has been made
     assert again.code == 0, again.err
     assert (untrained / "report.html").is_file()
+    assert read_checkpoint(untrained / "last_model.zip").num_timesteps == 2048
 
 
 def test_no_room_for_anything(tmp_path: Path) -> None:
