@@ -53,6 +53,7 @@ class MetricsCallback(BaseCallback):
                 desc="training",
                 unit=" steps",
                 unit_scale=True,
+                leave=False,
                 disable=None,
                 mininterval=0.5,
             )

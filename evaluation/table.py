@@ -117,10 +117,10 @@ class FinalTable:
         try:
             console.width = max(before, _WIDTH)  # rich would cut figures to fit; a terminal merely wraps
             console.print(self.rich(), crop=False)
-            for note in self.notes():
-                console.print(Text(note, style="dim"))
         finally:
             console.width = before
+        for note in self.notes():
+            console.print(Text(note, style="dim"))
 
     def rich(self) -> Table:
         """The table as rich wants it."""
