@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import time
@@ -28,6 +29,9 @@ STAGES = ("data", "relevance", "simulators", "environment", "training", "judgeme
 
 _MAY_CHANGE = ("run.", "judge.", "learner.steps", "learner.evaluate_every", "learner.checkpoint_every")
 """Settings that may differ when a run is resumed: they do not change what has been learned so far."""
+
+_HALF_WRITTEN = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
+"""Names of temporary files and folders, as `behavior.files` chooses them."""
 
 _PACKAGES = (
     "gymnasium",
@@ -132,7 +136,9 @@ class RunFolder:
             record = json.loads((path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             record = {"stages": {}}
-        return cls(path, record)
+        folder = cls(path, record)
+        folder._sweep()
+        return folder
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageLine]:
@@ -176,6 +182,14 @@ class RunFolder:
     def close(self) -> None:
         """Give the lock back."""
         self._lock.close()
+
+    def _sweep(self) -> None:
+        """Take away what a process that was killed had half written; nobody else writes here, the lock is ours."""
+        for leftover in [path for path in self.path.rglob(".*") if _HALF_WRITTEN.fullmatch(path.name)]:
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
     def _save(self) -> None:
         with atomic_path(self.path / "run.json") as temporary:

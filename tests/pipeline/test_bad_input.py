@@ -153,7 +153,7 @@ def test_logs_that_are_a_file(run_train: Callable[..., Any], tmp_path: Path) -> 
 # --- the user's files ------------------------------------------------------------------------------------------
 
 
-def with_cell(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def with_cell(column: str, row: int, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def change(log: pd.DataFrame) -> pd.DataFrame:
         log = log.astype({column: object})
         log.loc[row, column] = value

@@ -68,6 +68,11 @@ def test_kill_in_training_and_resume_goes_on_from_the_checkpoint(
     process.communicate()
     done = steps_of(untrained)
     weights = (untrained / "last_model.zip").read_bytes()
+    # As if the kill had come in the middle of writing.
+    half, folder = untrained / ".last_model-q7_k2xw0.zip", untrained / "simulators" / ".pbm-ab3_x9qd"
+    half.write_bytes(weights[:1000])
+    folder.mkdir()
+    (untrained / ".gitignore").write_text("*")
 
     # Nothing left to train: the checkpoint itself is judged, so it is what the run goes on from.
     copy = tmp_path / "judged at once"
@@ -85,7 +90,7 @@ def test_kill_in_training_and_resume_goes_on_from_the_checkpoint(
     steps = read_scalars(untrained)["eval/score"].steps
     assert steps[0] == 0
     assert steps[-1] == done + 2048
-    assert not [path for path in untrained.rglob(".*") if path.name != ".lock"]
+    assert {path.name for path in untrained.rglob(".*")} == {".lock", ".gitignore"}  # the user's own stays
 
 
 @pytest.mark.slow
