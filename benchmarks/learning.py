@@ -51,7 +51,7 @@ class LearningOptions(Options):
     options: str = ""
     """Further options for every train.py, as one quoted text."""
     jobs: int = 1
-    """Runs side by side; give each its share of the cores: --options "--threads 1"."""
+    """Runs side by side; give each its share of the cores with --options="--threads 1"."""
 
 
 def measure(options: LearningOptions) -> dict[str, Any]:

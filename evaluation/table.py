@@ -217,7 +217,7 @@ def build_table(
     for name, outcome in online.outcomes.items():
         kind = (
             "trained"
-            if name == trained
+            if trained is not None and name.split(",")[0] == trained  # "ppo, sampled" is "ppo" as it explores
             else "oracle"
             if name in oracles
             else "behaviour"

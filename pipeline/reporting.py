@@ -113,7 +113,7 @@ def write_comparisons(run: RunFolder, judged: Judgement, trained: str | None) ->
     found = {
         name: {"value": difference.value, "low": difference.low, "high": difference.high}
         for name in judged.online.outcomes
-        if trained is not None and name != trained
+        if trained is not None and name not in (trained, SAMPLED)
         for difference in [judged.online.difference(trained, name)]
     }
     with atomic_path(run.path / "comparisons.json") as temporary:

@@ -21,6 +21,7 @@ from behavior.errors import InputError
 from behavior.files import atomic_path, disk_errors_named
 from pipeline.config import TrainConfig
 from pipeline.config_file import differences, read_config, write_config
+from pipeline.ticker import Ticker
 
 __all__ = ["STAGES", "RunFolder", "StageLine"]
 
@@ -138,16 +139,20 @@ class RunFolder:
             record = {"stages": {}}
         folder = cls(path, record)
         folder._sweep()
+        if config != before:  # such as more steps: the file says what the run is now
+            with atomic_path(path / "config.yaml") as temporary:
+                write_config(config, temporary, named=path / "config.yaml")
         return folder
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageLine]:
         """Time a stage, print its line when it is done, and note it in `run.json`."""
         line = StageLine()
-        start = time.perf_counter()
-        yield line
-        seconds = time.perf_counter() - start
         number = STAGES.index(name) + 1
+        start = time.perf_counter()
+        with Ticker(f"[{number}/{len(STAGES)}] {name}"):
+            yield line
+        seconds = time.perf_counter() - start
         print(f"[{number}/{len(STAGES)}] {name:11s} {line.summary}  ({seconds:.1f} s)", flush=True)
         self._record["stages"][name] = {"seconds": round(seconds, 2), "summary": line.summary}
         self._save()

@@ -26,7 +26,7 @@ POLICIES = {
     "click-greedy": "baseline",
     "behavior": "behaviour",
     "ppo": "trained",
-    "ppo, sampled": "baseline",
+    "ppo, sampled": "trained",
     "myopic": "oracle",
     "planning": "oracle",
 }
