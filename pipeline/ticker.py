@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 __all__ = ["Ticker"]
 
+_ERASE = "\r\x1b[2K"  # the whole line
 _PATIENCE = 2.0  # seconds of silence before it shows
 
 
@@ -43,17 +44,15 @@ class Ticker:
             self._thread.join()
 
     def _run(self) -> None:
-        start, shown = time.monotonic(), 0
+        start, shown = time.monotonic(), False
         while not self._done.wait(0.5):
             seconds = time.monotonic() - start
             bars = any(not bar.disable for bar in list(getattr(tqdm, "_instances", [])))
             if bars or seconds < _PATIENCE:
-                shown = 0  # a bar has drawn over the line
-                continue
-            line = f"{self.text} … {seconds:.0f} s"
-            sys.stderr.write("\r" + line)
+                continue  # it draws over the line
+            sys.stderr.write(f"{_ERASE}{self.text} … {seconds:.0f} s")
             sys.stderr.flush()
-            shown = len(line)
+            shown = True
         if shown:
-            sys.stderr.write("\r" + " " * shown + "\r")
+            sys.stderr.write(_ERASE)
             sys.stderr.flush()
