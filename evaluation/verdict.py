@@ -49,7 +49,7 @@ def judge(
         rivals: What it must beat: the behaviour policy where known, and the baselines (not the oracles).
         world: Name of the world, such as 'the true store'.
         world_is_true: Whether that world is the truth; False for a simulator fitted to the log.
-        off_policy: The trained policy judged from the log.
+        off_policy: The trained policy judged from the log, or a more exploring form of it under a name of its own.
         level: Confidence level.
     """
     rivals = tuple(name for name in rivals if name in online.outcomes and name != trained)
@@ -71,8 +71,9 @@ def judge(
     else:
         per = "impression" if off_policy.estimator == "SNIPS" else "slate"
         supported.append(
-            f"By the log alone ({off_policy.estimator}, effective sample of {count(off_policy.ess)} {per}s) a {per} is "
-            f"worth {number(off_policy.value)} against {number(off_policy.value - lift.value)} under the logging "
+            f"By the log alone ({off_policy.estimator}, effective sample of {count(off_policy.ess)} {per}s) a {per} of "
+            f"{off_policy.policy} is worth {number(off_policy.value)} against "
+            f"{number(off_policy.value - lift.value)} under the logging "
             f"policy: {_signed(lift)}{'' if lift.excludes_zero else ', which does not exclude zero'}."
         )
         unsupported.append(
@@ -90,7 +91,8 @@ def judge(
         else f"{world[0].upper()}{world[1:]} was fitted to this log, and the policy was trained in it: a policy can "
         "exploit its faults. A gain there alone proves nothing about customers."
     )
-    answer, headline = _answer(trained, rivals, beaten, lost, lift, world, world_is_true)
+    form = "" if off_policy is None or off_policy.policy == trained else f" (as {off_policy.policy})"
+    answer, headline = _answer(trained, rivals, beaten, lost, lift, world, world_is_true, form)
     return Verdict(
         answer=answer, headline=headline, supported=tuple(supported), unsupported=tuple(unsupported)
     )
@@ -104,16 +106,17 @@ def _answer(
     lift: Interval | None,
     world: str,
     world_is_true: bool,
+    form: str,
 ) -> tuple[Literal["yes", "perhaps", "no"], str]:
     if lift is not None and lift.high < 0:
-        return "no", f"No: by the log, {trained} is worth less than the policy that made the log."
+        return "no", f"No: by the log, {trained}{form} is worth less than the policy that made the log."
     if lost:
         return "no", f"No: {_names(lost)} surely did better than {trained} on the same users of {world}."
     if not rivals:
         return "perhaps", f"Undecided: {trained} was compared with no other policy."
     won = len(beaten) == len(rivals)
     if won and lift is not None and lift.low > 0:
-        return "yes", f"Yes: {trained} beats {_names(beaten)} in {world}, and the log agrees."
+        return "yes", f"Yes: {trained} beats {_names(beaten)} in {world}, and the log agrees{form}."
     if won and lift is None:
         rest = "the log cannot confirm it" if world_is_true else "but only there: the log cannot confirm it"
         return (

@@ -52,13 +52,17 @@ def verdict(
     """Whether the trained policy deserves an A/B test; None where nothing was trained."""
     if trained is None:
         return None
+    from_log = off_policy.get(trained)
+    exploring = off_policy.get(SAMPLED)
+    if exploring is not None and exploring.status == "ok" and (from_log is None or from_log.status != "ok"):
+        from_log = exploring
     return judge(
         judged.online,
         trained=trained,
         rivals=tuple(n for n in judged.online.outcomes if n not in (trained, SAMPLED, *ORACLES)),
         world=judged.world,
         world_is_true=shop.truth is not None,
-        off_policy=off_policy.get(trained),
+        off_policy=from_log,
     )
 
 
