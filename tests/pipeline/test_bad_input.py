@@ -275,6 +275,8 @@ def test_a_folder_of_the_users_own_is_no_run(run_train: Callable[..., Any], tmp_
         ("--reward.click 2", "reward.click: 1.0 -> 2.0"),
         ("--store-seed 4", "source.store_seed: 0 -> 4"),
         ("--width 12", "relevance.width: 48 -> 12"),
+        ("--seed 5", "run.seed: 0 -> 5"),
+        ("--validation-users 17", "judge.validation_users: 16 -> 17"),
     ],
 )
 def test_resuming_with_another_configuration(
