@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from agents.dqn.policy import SlateQPolicy
@@ -20,7 +23,8 @@ class LearnedPolicy(ScorePolicy):
     """Ranks by a network's scores.
 
     Matrix products change in the last bits with the batch size, so the network is asked in tiles of 64 pages, the
-    last one filled up with copies: results do not depend on who else is served.
+    last one filled up with copies: results do not depend on who else is served. A network trained with users of whom
+    nothing is known (context of width 0) passes over the context of those it meets elsewhere.
 
     Args:
         network: The policy of a trained learner, or of a checkpoint.
@@ -34,9 +38,13 @@ class LearnedPolicy(ScorePolicy):
         super().__init__(temperature=temperature)
         self.network = network
         self.name = name
+        assert isinstance(network.observation_space, spaces.Dict)
+        self._blind = network.observation_space["context"].shape == (0,)
 
     def scores(self, observation: Observation) -> NDArray[np.float64]:
         """The network's scores (B, N)."""
+        if self._blind:
+            observation = replace(observation, context=observation.context[:, :0])
         n_users, n_candidates = observation.candidates.shape
         result = np.empty((n_users, n_candidates), np.float64)
         device = self.network.device

@@ -156,6 +156,13 @@ def _check_plugin(name: str, simulator: Any, inputs: SimulatorInputs) -> None:
             where=name,
             mend="set n_items and n_queries from inputs.features",
         )
+    width = inputs.train.context.shape[1]
+    if int(simulator.context_size) not in (0, width):
+        raise InputError(
+            f"the simulator tells {simulator.context_size} numbers of each user, the log {width}",
+            where=name,
+            mend="set context_size to inputs.train.context.shape[1], or to 0 where nothing is told",
+        )
     if simulator.slate_size is not None and simulator.slate_size < inputs.slate_size:
         raise InputError(
             f"the simulator answers slates of at most {simulator.slate_size} items, the task shows {inputs.slate_size}",

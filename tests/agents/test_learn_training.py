@@ -6,12 +6,14 @@ import errno
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -30,6 +32,7 @@ from envs.observation import Observation
 from envs.sb3 import SlateVecEnv
 from envs.toy import toy_world
 from envs.world import TaskConfig, World
+from simulators.base import Feedback, SessionState
 
 TASK = TaskConfig(slate_size=4, n_candidates=12, max_steps=5)
 WORLD = toy_world(n_items=60, n_queries=6, n_candidates=12, width=8)
@@ -120,6 +123,39 @@ def test_scores_do_not_depend_on_the_batch(config: LearnerConfig) -> None:
     together = policy.scores(pages)
     for rows in ([0], [129], [5, 77, 3], list(range(70))):
         np.testing.assert_array_equal(policy.scores(pages.take(np.array(rows))), together[rows])
+
+
+@BOTH
+def test_a_policy_trained_without_context_passes_over_it(config: LearnerConfig, tmp_path: Path) -> None:
+    policy = load_policy(_saved(config, _silent_world(), tmp_path), _silent_world(), TASK)
+    page = some_pages()
+    assert page.context.shape[1] == 1
+    blind = replace(page, context=page.context[:, :0])
+    np.testing.assert_array_equal(policy.scores(page), policy.scores(blind))
+
+
+def _saved(config: LearnerConfig, world: World, folder: Path) -> Path:
+    options = TrainingOptions(folder=folder, progress=False)
+    train_agent(config, world, TASK, total_steps=64, options=options)
+    return folder / "last_model.zip"
+
+
+def _silent_world() -> World:
+    """The toy world, whose users tell nothing of themselves."""
+    talkative = WORLD.simulator
+
+    class Silent:
+        n_items, n_queries, slate_size = talkative.n_items, talkative.n_queries, talkative.slate_size
+        context_size = 0
+
+        def begin(self, users: NDArray[np.int64], *, seed: int) -> SessionState:
+            state = talkative.begin(users, seed=seed)
+            return replace(state, context=state.context[:, :0])
+
+        def respond(self, state: SessionState, slates: NDArray[np.int32], *, seed: int) -> Feedback:
+            return talkative.respond(state, slates, seed=seed)
+
+    return replace(WORLD, simulator=Silent())
 
 
 def test_ppo_propensities_are_the_law_it_samples_from() -> None:

@@ -324,6 +324,23 @@ def test_a_shops_own_files(
     assert sum(title in page for title in titles) >= 10
 
 
+def test_the_guides_own_users(
+    small: Sequence[str], run_train: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "your-own-simulator.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", guide, re.S)[0]
+    (tmp_path / "whole_way_shop.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    # They tell nothing of themselves; the true store's users, whom the policy is judged by, do.
+    ended = run_train(
+        *small,
+        *("--simulator", "whole_way_shop:TiringUsers", "--logs", tmp_path, "--name", "tired", "--quiet"),
+    )
+    assert ended.code == 0, ended.err
+    rows = rows_of(tmp_path / "tired")
+    assert rows.keys() == POLICIES.keys()
+
+
 def test_without_a_catalogue(
     own_files: Path, small: Sequence[str], run_train: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -151,6 +151,13 @@ def test_names_and_module_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(InputError, match=complaint):
             make_simulator(name, inputs)
     assert str(tmp_path) not in sys.path
+    width = inputs.train.context.shape[1]
+    talkative = first.replace("context_size = 0", f"context_size = {width + 1}")
+    talkative = talkative.replace("np.zeros((n, 0)", f"np.zeros((n, {width + 1})")
+    (tmp_path / "guide_talkative.py").write_text(talkative, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"tells {width + 1} numbers of each user, the log {width}"):
+        make_simulator("guide_talkative:TiringUsers", inputs)
 
 
 def test_fidelity_of_the_true_model_and_of_a_wrong_one() -> None:
