@@ -28,8 +28,13 @@ __all__ = ["STAGES", "RunFolder", "StageLine"]
 STAGES = ("data", "relevance", "simulators", "environment", "training", "judgement", "off-policy", "report")
 """The way of the data, in order."""
 
-_MAY_CHANGE = ("run.", "judge.", "learner.steps", "learner.evaluate_every", "learner.checkpoint_every")
-"""Settings that may differ when a run is resumed: they do not change what has been learned so far."""
+_MAY_CHANGE = (
+    *(f"run.{name}:" for name in ("name", "logs", "device", "threads", "quiet")),  # not the seed
+    *(f"judge.{name}:" for name in ("eval_users", "planner_users", "planner_rollouts", "planner_practice")),
+    *(f"learner.{name}:" for name in ("steps", "evaluate_every", "checkpoint_every")),
+)
+"""Settings that may differ when a run is resumed: they do not change what has been learned so far, nor by whom the
+best policy is chosen."""
 
 _HALF_WRITTEN = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 """Names of temporary files and folders, as `behavior.files` chooses them."""
