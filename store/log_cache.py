@@ -26,6 +26,7 @@ _SOURCES = (
     "store/*/*.py",
     "simulators/kernels/rng.py",
     "agents/score_policy.py",
+    "agents/plackett_luce.py",
     "agents/kernels/*.py",
 )
 
