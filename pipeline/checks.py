@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import math
 
 import gymnasium
 
@@ -71,6 +73,26 @@ def check_config(config: TrainConfig) -> None:
             where="--seed",
             mend="give such a number",
         )
+    rate = config.learner.learning_rate
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise InputError(
+            f"--learning-rate is {rate}, expected more than 0",
+            where="--learning-rate",
+            mend="leave it out for the agent's own",
+        )
+    if not (math.isfinite(config.task.purchase_weight) and config.task.purchase_weight >= 0):
+        raise InputError(
+            f"--purchase-weight is {config.task.purchase_weight}, expected 0 or more",
+            where="--purchase-weight",
+            mend="say how many clicks a purchase is worth",
+        )
+    for name, weight in dataclasses.asdict(config.reward).items():
+        if not math.isfinite(weight):
+            raise InputError(
+                f"--reward.{name} is {weight}, expected a number",
+                where=f"--reward.{name}",
+                mend="0 is no part",
+            )
     if config.learner.gamma is not None and not 0 <= config.learner.gamma <= 1:
         raise InputError(
             f"gamma is {config.learner.gamma}, expected 0 to 1", where="--gamma", mend="0.95 suits sessions"
