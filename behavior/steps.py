@@ -71,3 +71,15 @@ class LoggedSteps:
             if isinstance(getattr(self, field.name), np.ndarray)
         }
         return dataclasses.replace(self, **arrays)
+
+    def top(self, n_positions: int) -> LoggedSteps:
+        """The first `n_positions` of every slate, as if the pages had ended there; all where they are no longer."""
+        if n_positions >= self.slate_size:
+            return self
+        cut = {
+            name: getattr(self, name)[:, :n_positions]
+            for name in ("item", "click", "purchase", "propensity", "cascade_propensity")
+        }
+        # A cascade falls down the page, so the smallest is that of the whole; unknown (nan) stays unknown.
+        whole = np.where(cut["item"] >= 0, cut["cascade_propensity"], 1.0).min(axis=1)
+        return dataclasses.replace(self, slate_propensity=whole, **cut)

@@ -71,7 +71,9 @@ def gather(
         # Behind the baselines, before what was trained.
         mine = {name: policies.pop(name) for name in tuple(policies) if name.split(",")[0] == learned.name}
         policies |= {BEHAVIOR: truth.behavior_policy, **mine}
-    known = shop.test.propensity[shop.test.item >= 0]
+    # Longer logged pages are judged by as many positions as the task's have.
+    test = shop.test if shop.test.single_impressions else shop.test.top(task.slate_size)
+    known = test.propensity[test.item >= 0]
     has_log = observed.test is not None and not bool(np.isnan(known).all())
     true_world = judged_world(shop, world) if truth is not None else None
     inside = oracles(config, world, task)
@@ -82,7 +84,7 @@ def gather(
         world_true=true_world,
         task=task,
         policies=policies,
-        steps_test=shop.test if has_log else None,
+        steps_test=test if has_log else None,
         observation_test=observed.test if has_log else None,
         oracles_true=oracles(config, true_world, task) if true_world is not None else {},
         oracles_fitted=inside,

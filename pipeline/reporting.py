@@ -87,7 +87,7 @@ def page(
         table=table,
         verdict=found,
         facts=_facts(config, shop, users),
-        warnings=_warnings(shop, users, off_policy),
+        warnings=_warnings(config, shop, users, off_policy),
         curves=curves,
         positions=tuple(
             PositionRates(label=name, click=outcome.click_by_position)
@@ -165,13 +165,20 @@ def _facts(config: TrainConfig, shop: ShopData, users: Users) -> tuple[tuple[str
     )
 
 
-def _warnings(shop: ShopData, users: Users, off_policy: Mapping[str, OffPolicyResult]) -> tuple[str, ...]:
+def _warnings(
+    config: TrainConfig, shop: ShopData, users: Users, off_policy: Mapping[str, OffPolicyResult]
+) -> tuple[str, ...]:
     clicks = int(shop.train.click.sum())
     lines = list(shop.notes)
     if clicks < 200:
         lines.append(
             f"The training part of the log carries {clicks} clicks. That proves very little: the fitted users are "
             "hardly more than an overall click rate, and intervals are wide."
+        )
+    if off_policy and config.task.slate_size < shop.test.slate_size and not shop.test.single_impressions:
+        lines.append(
+            f"Pages of the log hold up to {shop.test.slate_size} positions, those of the task "
+            f"{config.task.slate_size}: from the log, only the first {config.task.slate_size} are judged."
         )
     lines += [f"The simulator {name} was not fitted: {why}" for name, why in users.refused.items()]
     report = getattr(users.simulator, "report", None)

@@ -362,8 +362,11 @@ def test_without_a_catalogue(
 def test_a_baseline_is_only_judged(
     small: Sequence[str], run_train: Callable[..., Any], tmp_path: Path
 ) -> None:
-    ended = run_train(*small, "--agent", "mmr", "--logs", tmp_path, "--name", "mmr", "--quiet")
+    # Fewer candidates than the log's pages have positions: the log judges the first four.
+    short = ("--slate-size", "4", "--n-candidates", "8")
+    ended = run_train(*small, *short, "--agent", "mmr", "--logs", tmp_path, "--name", "mmr", "--quiet")
     assert ended.code == 0, ended.err
+    assert "only the first 4 are judged" in (tmp_path / "mmr" / "report.html").read_text(encoding="utf-8")
     rows = rows_of(tmp_path / "mmr")
     assert rows.keys() == BASELINES
     assert not list((tmp_path / "mmr").glob("*_model.zip"))
