@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -88,7 +89,7 @@ def judge_run(run: RunArtifacts, options: JudgeOptions | None = None) -> FinalTa
         raise InputError(
             f"the run holds no policy named {', '.join(unknown)}",
             where="--policies",
-            mend=f"Choose from: {', '.join(dict.fromkeys(everyone))}.",
+            mend=f"Choose from: {shlex.join(dict.fromkeys(everyone))}",  # a name may hold a space
         )
     judgement = judge_online(run, options)
     return build_table(

@@ -101,7 +101,7 @@ class FinalTable:
             f"on the same {served} held-out users; ± is half a {self.level:.0%} interval."
         ]
         if any(row.fitted_score for row in self.rows):
-            lines.append("Score in simulator: the same in the simulator that was fitted to the log.")
+            lines.append("Score in simulator: the same in the simulator that policies are trained in.")
         if self.estimator:
             lines.append(
                 f"{self.estimator}: self-normalised {'' if self.per == 'impression' else 'item-position '}inverse "

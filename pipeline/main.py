@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -160,7 +163,8 @@ def _judge(
     table.render()
     if found is not None:
         print(f"\n{found.headline}")
-    print(f"\nreport:      {run.path / 'report.html'}\ntensorboard: tensorboard --logdir {config.run.logs}")
+    show = f"{_installed('tensorboard')} --logdir {shlex.quote(str(config.run.logs))}"
+    print(f"\nreport:      {run.path / 'report.html'}\ntensorboard: {show}")
 
 
 def _use_threads(n: int) -> None:
@@ -172,6 +176,15 @@ def _use_threads(n: int) -> None:
 
     numba.set_num_threads(min(n, numba.get_num_threads()))
     torch.set_num_threads(n)
+
+
+def _installed(command: str) -> str:
+    """How to call a command of this environment from here, whether or not the environment is activated."""
+    beside = Path(sys.executable).with_name(command)
+    if not beside.exists() or shutil.which(command) == str(beside):
+        return command
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
 
 
 def _terminate_like_interrupt() -> None:
