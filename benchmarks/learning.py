@@ -124,7 +124,16 @@ def _summary(name: str, seeds: tuple[int, ...], tables: list[dict[str, Any]]) ->
         cases.append(case(f"{name}: {what}, mean over seeds", float(values.mean()), "per session or share"))
         cases.append(case(f"{name}: {what}, low end of 95 % over seeds", low, "per session or share"))
         cases.append(case(f"{name}: {what}, high end of 95 % over seeds", high, "per session or share"))
-    for other in ("random", "popularity", "relevance", "behavior", "click-greedy", "myopic", "planning"):
+    for other in (
+        "random",
+        "popularity",
+        "relevance",
+        "mmr",
+        "behavior",
+        "click-greedy",
+        "myopic",
+        "planning",
+    ):
         known = [float(by_name[other]["score"]) for by_name in rows if other in by_name]
         if known:
             cases.append(

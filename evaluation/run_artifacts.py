@@ -117,7 +117,9 @@ class Judgement:
 
 def judge_online(run: RunArtifacts, options: JudgeOptions) -> Judgement:
     """Every policy on the same held-out users, in the true store where it is known and in the fitted simulator."""
-    fitted = _serve(run, run.world_fitted, run.oracles_fitted, options, relevance=None, own={})
+    fitted = _serve(
+        run, run.world_fitted, run.oracles_fitted, options, relevance=None, own=run.own_candidates
+    )
     if run.world_true is None:
         return Judgement(online=fitted, fitted=None, world="the fitted simulator")
     true = _serve(

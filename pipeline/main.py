@@ -87,8 +87,10 @@ def walk(run: RunFolder, config: TrainConfig) -> None:
         task = task_for(config, shop)
         world = fitted_world(shop, relevance, users.simulator)
         observed = observe(config, shop, relevance, task)
+        cut = "" if task.slate_size == config.task.slate_size else " (the log's pages hold no more)"
         line.say(
-            f"{config.task.task}: K {task.slate_size} of N {task.n_candidates}, at most {task.max_steps} pages"
+            f"{config.task.task}: K {task.slate_size}{cut} of N {task.n_candidates}, "
+            f"at most {task.max_steps} pages"
         )
     with run.stage("training") as line:
         learned = learn(run, config, shop, relevance, world, task)
