@@ -209,9 +209,14 @@ def maximise(
 
     # Far down a page the cascade's gradients fade into denormal numbers, which make it three times slower.
     torch.set_flush_denormal(True)
+    # The gradients of items and categories are sums that two threads add up in any order: one thread, and the same
+    # log gives the same simulator to the bit, in the same time.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         optimiser.step(closure)  # type: ignore[no-untyped-call]
     finally:
+        torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
     values = [tensor.detach().numpy().astype(np.float64) for tensor in leaves]
     raw = values[0] / scale

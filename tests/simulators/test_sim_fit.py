@@ -270,3 +270,22 @@ def test_an_empty_held_out_part_and_no_purchases() -> None:
     state = simulator.begin(np.arange(50), seed=0)
     appeal = simulator.appeal(state, np.tile(np.arange(20, dtype=np.int32), (50, 1)))
     assert appeal.purchase.max() < 0.01
+
+
+def test_the_same_log_gives_the_same_simulator_on_any_number_of_threads() -> None:
+    import torch
+
+    train, valid = example_log("pbm", n_sessions=3_000), example_log("pbm", n_sessions=200, first_user=3_000)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            found.append(fit_simulator("pbm", train, valid, FEATURES, QUICK, progress=False))
+            assert torch.get_num_threads() == threads  # given back as it was
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.attractiveness.weights, found[0].attractiveness.weights)
+        np.testing.assert_array_equal(other.attractiveness.item_bias, found[0].attractiveness.item_bias)
+        np.testing.assert_array_equal(other.conversion.weights, found[0].conversion.weights)
