@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -195,7 +195,7 @@ def _train(
         resume_from=last if last.exists() else None,
     )
     run.note("best", dict(read_checkpoint(run.path / "best_model.zip").metrics))
-    run.note("settings", {options.agent: _plain(settings)})
+    run.note("settings", {options.agent: config_to_mapping(settings)})
     return int(model.num_timesteps)
 
 
@@ -265,7 +265,3 @@ def _device(config: TrainConfig) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _plain(settings: object) -> dict[str, Any]:
-    return config_to_mapping(settings)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.files import atomic_path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from encoders.report import RelevanceReport
     from encoders.text import TextEncoder
 
-__all__ = ["Relevance", "learn_relevance"]
+__all__ = ["Relevance", "hidden_scores", "learn_relevance"]
 
 EMPTY_SCORE = np.float32(0.5)
 """What an agent sees in place of relevance where it is to see none."""
@@ -137,6 +138,11 @@ def _features(config: TrainConfig, shop: ShopData, source: RelevanceSource) -> F
     )
 
 
+def hidden_scores(items: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The scores (B, N) of an agent that is to see no relevance: all alike, 0 at padding."""
+    return np.where(items >= 0, EMPTY_SCORE, np.float32(0.0))
+
+
 def _candidates(
     config: TrainConfig, n_candidates: int, features: FeatureTables, finder: RelevanceTables | None
 ) -> CandidateTable:
@@ -147,14 +153,13 @@ def _candidates(
     from encoders import build_candidates
 
     found = build_candidates(features, n_candidates, relevance=finder)
-    if config.relevance.as_observation and finder is None:
+    if not config.relevance.as_observation:
+        return CandidateTable(items=found.items, scores=hidden_scores(found.items))
+    if finder is None:
         return found
-    if config.relevance.as_observation:
-        queries = np.arange(found.items.shape[0], dtype=np.int32)
-        scores = features.relevance.click_probability(queries, found.items)
-    else:
-        scores = np.full(found.items.shape, EMPTY_SCORE)
-    return CandidateTable(items=found.items, scores=np.where(found.items >= 0, scores, np.float32(0.0)))
+    queries = np.arange(found.items.shape[0], dtype=np.int32)
+    scores = features.relevance.click_probability(queries, found.items)
+    return CandidateTable(items=found.items, scores=scores)
 
 
 def _read_report(path: Path) -> RelevanceReport | None:

@@ -6,14 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from behavior.errors import InputError
 from encoders.features import CandidateTable
 from envs.world import TaskConfig, World
 from pipeline.config import TrainConfig
 from pipeline.data import ShopData, n_candidates_for
-from pipeline.relevance import Relevance
+from pipeline.relevance import Relevance, hidden_scores
 
 if TYPE_CHECKING:
     from behavior.steps import LoggedSteps
@@ -95,5 +93,4 @@ def _observe(
     seen = observe_log(steps, relevance.features, task, candidates=table)
     if config.relevance.as_observation:
         return seen
-    scores = np.where(seen.candidates >= 0, np.float32(0.5), np.float32(0.0)).astype(np.float32)
-    return dataclasses.replace(seen, scores=scores)
+    return dataclasses.replace(seen, scores=hidden_scores(seen.candidates))
