@@ -59,6 +59,7 @@ class FeatureTables:
     price: NDArray[np.float32]  # (I,) in the shop's currency; nan unknown
     popularity: NDArray[np.float32]  # (I,) smoothed click-through rate in the training part of the log
     relevance: RelevanceTables
+    margin: NDArray[np.float32] | None = None  # (I,) share of the price that the shop keeps, in [0, 1]
 
     @property
     def n_items(self) -> int:

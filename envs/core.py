@@ -74,7 +74,14 @@ class SlateCore:
         mix = self.task.reward
         self._weights = np.array(astuple(mix), np.float64)
         self._vectors = np.ascontiguousarray(world.features.item_vectors, np.float32)
-        self._price = np.ascontiguousarray(world.features.price, np.float32)
+        self._score_weights = np.array(
+            [self.task.click_weight, self.task.purchase_weight, self.task.revenue_weight], np.float64
+        )
+        self._price = np.nan_to_num(np.ascontiguousarray(world.features.price, np.float32), nan=0.0)
+        margin = world.features.margin
+        self._profit = (
+            np.zeros_like(self._price) if margin is None else (self._price * margin).astype(np.float32)
+        )
         self._history = History(n_users, self.task, world.features.n_items)
         self._everyone = np.arange(n_users, dtype=np.int64)
         self._state: SessionState | None = None
@@ -152,7 +159,8 @@ class SlateCore:
 
         shown_query = state.query.copy()
         feedback = self.world.simulator.respond(state, slates, seed=self.seed)
-        parts = np.empty((B, 6), np.float64)
+        cart = np.empty((B, 0), np.uint8) if feedback.cart is None else feedback.cart
+        parts = np.empty((B, 8), np.float64)
         reward, score = np.empty(B, np.float64), np.empty(B, np.float64)
         history = self._history
         kernels.reward(
@@ -161,13 +169,15 @@ class SlateCore:
             positions,
             shown_query,
             feedback.click,
+            cart,
             feedback.purchase,
             feedback.left,
             self.candidates.scores,
             self._vectors,
             self._price,
+            self._profit,
             self._weights,
-            self.task.purchase_weight,
+            self._score_weights,
             parts,
             reward,
             score,
@@ -220,14 +230,16 @@ class SlateCore:
         )
 
     def _episodes(self, finished: NDArray[np.int64], terminated: NDArray[np.bool_]) -> EpisodeStats:
-        totals = self._history.totals[finished]  # (F, 4)
+        totals = self._history.totals[finished]  # (F, 6)
         return EpisodeStats(
             user=self.state.user[finished],
             reward=totals[:, 2],
-            score=totals[:, 0] + self.task.purchase_weight * totals[:, 1],
+            score=(totals[:, [0, 1, 3]] * self._score_weights).sum(axis=1),
             clicks=totals[:, 0].astype(np.int64),
+            carts=totals[:, 4].astype(np.int64),
             purchases=totals[:, 1].astype(np.int64),
             revenue=totals[:, 3],
+            margin=totals[:, 5],
             length=self._history.pages[finished].astype(np.int64),
             left=terminated[finished],
         )

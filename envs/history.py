@@ -45,7 +45,7 @@ class History:
         self.last_click = np.empty((n_users, K), np.float32)
         self.last_purchase = np.empty((n_users, K), np.float32)
         self.clicked = np.empty((n_users, task.history), np.int32)
-        self.totals = np.empty((n_users, 4), np.float64)  # clicks, purchases, return, revenue
+        self.totals = np.empty((n_users, 6), np.float64)  # clicks, purchases, return, revenue, carts, profit
         self.pages = np.empty(n_users, np.int32)
         self.clear(np.arange(n_users))
 

@@ -19,8 +19,10 @@ class RewardParts:
     """The reward's parts before weighting, for logging; names as in `RewardMix`."""
 
     click: NDArray[np.float64]  # (B,) clicks on the page
+    cart: NDArray[np.float64]  # (B,) items put into the cart
     purchase: NDArray[np.float64]  # (B,) purchases on the page
     revenue: NDArray[np.float64]  # (B,) summed price of what was bought; items of unknown price count 0
+    margin: NDArray[np.float64]  # (B,) summed price x margin of what was bought
     relevance: NDArray[np.float64]  # (B,) mean click probability of the slate by the relevance model
     diversity: NDArray[np.float64]  # (B,) mean pairwise distance (1 - cosine); 0 for a slate of one
     stay: NDArray[np.float64]  # (B,) 1 where the user did not leave after the page
@@ -39,10 +41,12 @@ class EpisodeStats:
 
     user: NDArray[np.int64]  # (F,)
     reward: NDArray[np.float64]  # (F,) the return: undiscounted sum of rewards
-    score: NDArray[np.float64]  # (F,) clicks + purchase_weight x purchases
+    score: NDArray[np.float64]  # (F,) the task's score
     clicks: NDArray[np.int64]  # (F,)
+    carts: NDArray[np.int64]  # (F,)
     purchases: NDArray[np.int64]  # (F,)
     revenue: NDArray[np.float64]  # (F,)
+    margin: NDArray[np.float64]  # (F,) price x margin of what was bought
     length: NDArray[np.int64]  # (F,) pages
     left: NDArray[np.bool_]  # (F,) True: the user left; False: the step limit
 
@@ -60,7 +64,7 @@ class StepResult:
     )
     reward: NDArray[np.float64]  # (B,)
     reward_parts: RewardParts  # (B,) each
-    score: NDArray[np.float64]  # (B,) clicks + purchase_weight x purchases of this page
+    score: NDArray[np.float64]  # (B,) the task's score of this page
     terminated: NDArray[np.bool_]  # (B,) the user left
     truncated: NDArray[np.bool_]  # (B,) the step limit, and the user had not left
     feedback: Feedback  # (B, K) click and purchase, (B,) left

@@ -33,10 +33,14 @@ class RewardMix:
 
     click: float = 1.0
     """Per click."""
+    cart: float = 0.0
+    """Per item put into the cart (on top of its click); 0 where the simulator knows no cart."""
     purchase: float = 5.0
     """Per purchase (on top of its click)."""
     revenue: float = 0.0
     """Per unit of currency bought."""
+    margin: float = 0.0
+    """Per unit of currency earned: price times `FeatureTables.margin` of what was bought; 0 where it is unknown."""
     relevance: float = 0.05
     """Per unit of mean relevance (click probability) of the slate."""
     diversity: float = 0.0
@@ -57,8 +61,13 @@ class TaskConfig:
     """Pages T after which a session is truncated."""
     history: int = 10
     """Clicked items H kept in the observation."""
+    click_weight: float = 1.0
+    """The score of an episode, by which policies are compared whatever they were trained on, is
+    click_weight x clicks + purchase_weight x purchases + revenue_weight x revenue."""
     purchase_weight: float = 5.0
-    """The score of an episode is clicks + purchase_weight x purchases, whatever the training reward."""
+    """Worth of a purchase in the score, on top of its click and its revenue."""
+    revenue_weight: float = 0.0
+    """Worth of a unit of currency bought in the score."""
     reward: RewardMix = field(default_factory=RewardMix)
     """The training reward."""
     duplicates: str = "repair"

@@ -8,7 +8,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Feedback", "InspectableSimulator", "ItemAppeal", "SessionState", "UserSimulator"]
+__all__ = [
+    "Feedback",
+    "InspectableSimulator",
+    "ItemAppeal",
+    "SessionState",
+    "TransparentSimulator",
+    "UserSimulator",
+]
 
 
 @dataclass
@@ -54,6 +61,7 @@ class Feedback:
     click: NDArray[np.uint8]  # (B, K)
     purchase: NDArray[np.uint8]  # (B, K); never without a click
     left: NDArray[np.bool_]  # (B,) the user is gone; the next query is meaningless then
+    cart: NDArray[np.uint8] | None = None  # (B, K) put into the cart; None where the simulator knows no cart
 
 
 @dataclass(frozen=True)
@@ -96,4 +104,36 @@ class InspectableSimulator(UserSimulator, Protocol):
 
     def examination_weights(self, n_positions: int) -> NDArray[np.float32]:
         """(K,) average probability that a position is looked at, falling from the first."""
+        ...
+
+
+@runtime_checkable
+class TransparentSimulator(InspectableSimulator, Protocol):
+    """A simulator whose chances can be computed as well as drawn: for belief filters and exact planning."""
+
+    def absorb(
+        self,
+        state: SessionState,
+        slates: NDArray[np.int32],
+        feedback: Feedback,
+        *,
+        query: NDArray[np.int32],
+        context: NDArray[np.float32],
+    ) -> NDArray[np.float64]:
+        """Advance `state` in place as `respond` does where it draws `feedback`, and say how probable that was.
+
+        Args:
+            state: (B,) users before the page.
+            slates: (B, K) catalogue rows.
+            feedback: What happened; carts are not looked at.
+            query: (B,) the next query, taken as given.
+            context: (B, F) the next context; it tells whether a user came back for another visit.
+
+        Returns:
+            (B,) log-probability of the clicks, the purchases and of leaving, staying or coming back.
+        """
+        ...
+
+    def context_log_density(self, state: SessionState, context: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(B,) log-density, up to a constant, of a first `context` (B, F) for users as `begin` makes them."""
         ...

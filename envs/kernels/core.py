@@ -184,25 +184,29 @@ def reward(
     positions: Any,  # (B, K)
     query: Any,  # (B,) of the page that was shown
     click: Any,
+    cart: Any,  # (B, K), or (B, 0) where there are no carts
     purchase: Any,
     left: Any,
     scores: Any,  # (Q, N)
     vectors: Any,  # (I, D)
-    price: Any,  # (I,)
-    weights: Any,  # (6,)
-    purchase_weight: Any,
-    parts: Any,  # out (B, 6) click, purchase, revenue, relevance, diversity, stay
+    price: Any,  # (I,) 0 where unknown
+    profit: Any,  # (I,) price times margin, 0 where unknown
+    weights: Any,  # (8,)
+    score_weights: Any,  # (3,) click, purchase, revenue
+    parts: Any,  # out (B, 8) click, cart, purchase, revenue, margin, relevance, diversity, stay
     value_out: Any,  # out (B,)
     score: Any,  # out (B,)
-    totals: Any,  # (B, 4) columns 2 and 3, return and revenue, are added to
+    totals: Any,  # (B, 6) columns 2 to 5, return, revenue, carts and profit, are added to
 ) -> None:
     """The parts of the reward, their weighted sum, and the task's score, for every user."""
     width = vectors.shape[1]
     size = slates.shape[1]
     for b in prange(slates.shape[0]):
         clicks = 0.0
+        carts = 0.0
         purchases = 0.0
         revenue = 0.0
+        earned = 0.0
         relevance = 0.0
         total = np.zeros(width, np.float32)
         own = 0.0
@@ -211,8 +215,8 @@ def reward(
             clicks += click[b, k]
             if purchase[b, k]:
                 purchases += 1.0
-                if not math.isnan(price[item]):
-                    revenue += price[item]
+                revenue += price[item]
+                earned += profit[item]
             relevance += scores[query[b], positions[b, k]]
             square = 0.0
             for d in range(width):
@@ -224,16 +228,22 @@ def reward(
         for d in range(width):
             whole += np.float64(total[d]) * np.float64(total[d])
         pairs = size * (size - 1)
+        for k in range(cart.shape[1]):
+            carts += cart[b, k]
         parts[b, 0] = clicks
-        parts[b, 1] = purchases
-        parts[b, 2] = revenue
-        parts[b, 3] = relevance / size
-        parts[b, 4] = 1.0 - (whole - own) / pairs if pairs > 0 else 0.0
-        parts[b, 5] = 0.0 if left[b] else 1.0
+        parts[b, 1] = carts
+        parts[b, 2] = purchases
+        parts[b, 3] = revenue
+        parts[b, 4] = earned
+        parts[b, 5] = relevance / size
+        parts[b, 6] = 1.0 - (whole - own) / pairs if pairs > 0 else 0.0
+        parts[b, 7] = 0.0 if left[b] else 1.0
         value = 0.0
-        for j in range(6):
+        for j in range(8):
             value += weights[j] * parts[b, j]
         value_out[b] = value
-        score[b] = clicks + purchase_weight * purchases
+        score[b] = score_weights[0] * clicks + score_weights[1] * purchases + score_weights[2] * revenue
         totals[b, 2] += value
         totals[b, 3] += revenue
+        totals[b, 4] += carts
+        totals[b, 5] += earned
