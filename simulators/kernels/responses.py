@@ -8,8 +8,9 @@ from numba import njit, prange
 
 from simulators.kernels.rng import Purpose, uniform
 from simulators.kernels.session import fill_page_row
-from simulators.kernels.tables import dot, sigmoid
+from simulators.kernels.tables import sigmoid
 from simulators.kernels.twins import Twin
+from simulators.kernels.vector import dot
 
 __all__ = ["cascade_clicks", "leave", "logits_to_probability", "next_query", "position_clicks", "purchases"]
 

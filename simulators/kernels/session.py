@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from simulators.kernels.tables import dot, sigmoid
+from simulators.kernels.tables import sigmoid
 from simulators.kernels.twins import Twin
+from simulators.kernels.vector import dot
 
 __all__ = ["N_FIXED", "N_PAGE_FIXED", "impression_rows", "item_logits", "page_rows", "remember"]
 

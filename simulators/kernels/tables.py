@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from encoders.features import FeatureTables
 
-__all__ = ["KernelTables", "MemoryColumns", "dot", "kernel_tables", "sigmoid"]
+__all__ = ["KernelTables", "MemoryColumns", "kernel_tables", "sigmoid"]
 
 
 class KernelTables(NamedTuple):
@@ -68,34 +68,3 @@ def sigmoid(x: Any) -> Any:
         return 1.0 / (1.0 + np.exp(-x))
     e = np.exp(x)
     return e / (1.0 + e)
-
-
-@njit(cache=True)
-def dot(a: Any, b: Any) -> Any:
-    """Dot product of two float32 vectors, in eight fixed partial sums.
-
-    The order of additions is part of the result; spelling it out lets the compiler use vector instructions
-    without fastmath, so the bits do not depend on how it is compiled.
-    """
-    n = a.shape[0]
-    s0 = np.float32(0.0)
-    s1 = np.float32(0.0)
-    s2 = np.float32(0.0)
-    s3 = np.float32(0.0)
-    s4 = np.float32(0.0)
-    s5 = np.float32(0.0)
-    s6 = np.float32(0.0)
-    s7 = np.float32(0.0)
-    whole = n - n % 8
-    for j in range(0, whole, 8):
-        s0 += a[j] * b[j]
-        s1 += a[j + 1] * b[j + 1]
-        s2 += a[j + 2] * b[j + 2]
-        s3 += a[j + 3] * b[j + 3]
-        s4 += a[j + 4] * b[j + 4]
-        s5 += a[j + 5] * b[j + 5]
-        s6 += a[j + 6] * b[j + 6]
-        s7 += a[j + 7] * b[j + 7]
-    for j in range(whole, n):
-        s0 += a[j] * b[j]
-    return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
