@@ -12,30 +12,46 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from agents.base import Draw, Policy
+from agents.lookahead import PairedGains
 from agents.plackett_luce import top_k
 from agents.planning import GreedyFamily, Tuning, stream_seed, tune
+from agents.worth import Worth
 from behavior.errors import InputError
 from encoders.features import CandidateTable, FeatureTables
 from envs.observation import Observation
 from envs.world import TaskConfig, World
 from simulators.base import InspectableSimulator, SessionState
 
-__all__ = ["MyopicOracle", "PlanningConfig", "PlanningOracle"]
+__all__ = ["MyopicOracle", "PlanningConfig", "PlanningOracle", "checked_simulator"]
 
 
 class MyopicOracle(Policy):
-    """Ranks by the expected score of each item alone: click x (1 + purchase_weight x purchase).
+    """Ranks by the expected score of each item alone: click x (its worth + purchase x what the purchase is worth).
 
     Args:
         simulator: Whom it sees through.
-        purchase_weight: Worth of a purchase in clicks.
+        purchase_weight: Worth of a purchase, of whatever item, in clicks.
+        worth: What clicks and purchases earn, in place of `purchase_weight`; `for_world` takes it from the task.
     """
 
     name = "myopic"
     privileged: ClassVar[bool] = True
 
-    def __init__(self, simulator: InspectableSimulator, purchase_weight: float) -> None:
-        self.simulator, self.purchase_weight = _checked(simulator), float(purchase_weight)
+    def __init__(
+        self, simulator: InspectableSimulator, purchase_weight: float = 0.0, *, worth: Worth | None = None
+    ) -> None:
+        self.simulator = checked_simulator(simulator)
+        self.worth = worth or Worth(1.0, np.full(simulator.n_items, float(purchase_weight)))
+
+    @classmethod
+    def for_world(cls, world: World, task: TaskConfig | None = None) -> MyopicOracle:
+        """The oracle of a task's score in a world.
+
+        Raises:
+            InputError: The world's simulator cannot be looked into.
+        """
+        simulator = checked_simulator(world.simulator)
+        return cls(simulator, worth=Worth.of_task(task or TaskConfig(), world.features, simulator.n_items))
 
     def rank(
         self, observation: Observation, draw: Draw, *, slate_size: int, state: SessionState | None = None
@@ -43,8 +59,9 @@ class MyopicOracle(Policy):
         """Slates (B, K), best expected score first; ties in source order."""
         if state is None:
             raise ValueError("an oracle ranks by the users' hidden state: pass state=core.state")
-        appeal = self.simulator.appeal(state, observation.candidates)
-        value = appeal.click.astype(np.float64) * (1.0 + self.purchase_weight * appeal.purchase)
+        value = self.worth.expected(
+            observation.candidates, self.simulator.appeal(state, observation.candidates)
+        )
         return top_k(np.where(observation.candidates >= 0, value, -np.inf), slate_size)
 
 
@@ -117,13 +134,13 @@ class PlanningOracle(Policy):
     ) -> None:
         self.task, self.config = task or TaskConfig(), config or PlanningConfig()
         self.family = GreedyFamily(
-            _checked(simulator),
+            checked_simulator(simulator),
             candidates,
             features,
             slate_size=self.task.slate_size,
             n_candidates=self.task.n_candidates,
             max_steps=self.task.max_steps,
-            purchase_weight=self.task.purchase_weight,
+            worth=Worth.of_task(self.task, features, simulator.n_items),
         )
         self._proposals: NDArray[np.float64] | None = None
 
@@ -136,7 +153,9 @@ class PlanningOracle(Policy):
         Raises:
             InputError: The world's simulator cannot be looked into.
         """
-        return cls(_checked(world.simulator), world.candidates, task, config, features=world.features)
+        return cls(
+            checked_simulator(world.simulator), world.candidates, task, config, features=world.features
+        )
 
     def prepare(self) -> NDArray[np.float64]:
         """Practise, if that is still to be done; gives the weights (V, 2P) of the proposals, the tuned first."""
@@ -166,47 +185,45 @@ class PlanningOracle(Policy):
         return out
 
     def _plan(self, observation: Observation, state: SessionState) -> NDArray[np.int64]:
-        config, family, B = self.config, self.family, state.user.shape[0]
+        config = self.config
         proposed = self._propose(observation, state)  # (B, V, K), the tuned policy's page first
-        V = proposed.shape[1]
+        B, V, _ = proposed.shape
         if not config.rollouts:
             return proposed[:, 0]
-        items = np.take_along_axis(observation.candidates[:, None, :], proposed, axis=2)  # (B, V, K)
+        pages = np.take_along_axis(observation.candidates[:, None, :], proposed, axis=2)  # (B, V, K)
+        gains = PairedGains(B, V)
+        chosen = np.broadcast_to(np.arange(V), (B, V))
+        self._rollouts(gains, state, pages, chosen, range(config.rollouts))
+        if config.final_rollouts and config.finalists + 1 < V:
+            chosen = gains.finalists(config.finalists)
+            further = range(config.rollouts, config.rollouts + config.final_rollouts)
+            self._rollouts(gains, state, pages, chosen, further)
+        winner: NDArray[np.int64] = proposed[np.arange(B), gains.winner(chosen, config.caution)]
+        return winner
+
+    def _rollouts(
+        self,
+        gains: PairedGains,
+        state: SessionState,
+        pages: NDArray[np.int32],
+        chosen: NDArray[np.int64],
+        numbers: range,
+    ) -> None:
+        """Play the pages `chosen` (B, C) of `pages` (B, V, K) out, once for each of `numbers`, into `gains`."""
+        B, C = chosen.shape
         everyone = np.arange(B)
-        total, square = np.zeros((B, V)), np.zeros((B, V))
-
-        def heat(chosen: NDArray[np.int64], first: int, n: int) -> None:
-            """Add `n` rollouts of the proposals `chosen` (B, C), whose first column is 0, to the totals."""
-            C = chosen.shape[1]
-            pages = items[everyone[:, None], chosen].reshape(B * C, -1)
-            theta = np.repeat(self.prepare()[:1], B * C, axis=0)
-            for r in range(first, first + n):
-                # One key for all proposals and users of a rollout: common random numbers.
-                score = family.play(
-                    state.take(np.repeat(everyone, C)),
-                    theta,
-                    seed=stream_seed(config.seed, 9, r),
-                    first=pages,
-                    horizon=config.horizon,
-                ).reshape(B, C)
-                gain = score - score[:, :1]  # over the tuned policy's own page
-                np.add.at(total, (everyone[:, None], chosen), gain)
-                np.add.at(square, (everyone[:, None], chosen), gain**2)
-
-        heat(np.broadcast_to(np.arange(V), (B, V)), 0, config.rollouts)
-        if config.finalists >= V or not config.final_rollouts:
-            finalists, n = np.broadcast_to(np.arange(V), (B, V)), config.rollouts
-        else:
-            order = 1 + np.argsort(-total[:, 1:], axis=1, kind="stable")[:, : config.finalists]
-            finalists = np.concatenate([np.zeros((B, 1), np.int64), order], axis=1)
-            heat(finalists, config.rollouts, config.final_rollouts)
-            n = config.rollouts + config.final_rollouts
-        mean = np.take_along_axis(total, finalists, axis=1) / n
-        variance = np.maximum(np.take_along_axis(square, finalists, axis=1) / n - mean**2, 0.0)
-        value = mean - config.caution * np.sqrt(variance / max(n - 1, 1))  # 0 for the tuned policy's own page
-        winner = finalists[everyone, value.argmax(axis=1)]
-        chosen: NDArray[np.int64] = proposed[everyone, winner]
-        return chosen
+        first = pages[everyone[:, None], chosen].reshape(B * C, -1)
+        theta = np.repeat(self.prepare()[:1], B * C, axis=0)
+        for r in numbers:
+            # One key for all proposals and users of a rollout: common random numbers.
+            score = self.family.play(
+                state.take(np.repeat(everyone, C)),
+                theta,
+                seed=stream_seed(self.config.seed, 9, r),
+                first=first,
+                horizon=self.config.horizon,
+            )
+            gains.add(chosen, score.reshape(B, C))
 
     def _propose(self, observation: Observation, state: SessionState) -> NDArray[np.int64]:
         """Proposed pages (B, V, K) as candidate positions, the tuned policy's own first."""
@@ -246,7 +263,12 @@ class PlanningOracle(Policy):
         return variants
 
 
-def _checked(simulator: object) -> InspectableSimulator:
+def checked_simulator(simulator: object) -> InspectableSimulator:
+    """The simulator, if oracles can look into it.
+
+    Raises:
+        InputError: It lacks `appeal` or `examination_weights`.
+    """
     if not isinstance(simulator, InspectableSimulator):
         raise InputError(
             f"{type(simulator).__name__} cannot be looked into",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from agents.kernels.greedy import FIXED, greedy_slates
+from agents.worth import Worth
 from encoders.features import CandidateTable, FeatureTables
+from envs.world import TaskConfig, World
 from simulators.base import InspectableSimulator, SessionState
 
-__all__ = ["GreedyFamily", "Tuning", "stream_seed", "tune"]
+__all__ = ["FIRST_PLANNER_USER", "GreedyFamily", "Tuning", "family_of", "stream_seed", "tune"]
 
 FIRST_PLANNER_USER = 2**40
 """Users that planners practise on; environments and logs count theirs from far below."""
@@ -28,11 +31,12 @@ class GreedyFamily:
 
     A candidate with click probability c and purchase probability p (given a click) is worth
 
-        c^a (1 + w p + b0 + b1 (logit p + 2) + sum_f g_f x_f) + d relevance
+        c^a (v + w p + b0 + b1 (logit p + 2) + sum_f g_f x_f) + d relevance
 
-    and candidates of a category that is on the page already are worth exp(-m) times as much for each such item. All of
-    a, b0, b1, m, d, g are `constant + slope * (share of pages still to come)`: the worth of keeping a user fades
-    towards the end. The myopic policy is a = 1 and all else 0.
+    where v and w are what a click and a purchase of this item earn (in units of `worth.unit`), and candidates of a
+    category that is on the page already are worth exp(-m) times as much for each such item. All of a, b0, b1, m, d, g
+    are `constant + slope * (share of pages still to come)`: the worth of keeping a user fades towards the end. The
+    myopic policy is a = 1 and all else 0.
 
     Args:
         simulator: Whom the policies see through.
@@ -41,8 +45,9 @@ class GreedyFamily:
         slate_size: K.
         n_candidates: N.
         max_steps: T.
-        purchase_weight: w.
-        max_features: Numeric item columns that are used.
+        worth: What is planned for.
+        max_features: Numeric item columns that are used. A simulator that offers `item_traits` (I, F), what its users
+            feel but no agent is told, adds them, standardised, as further columns.
     """
 
     def __init__(
@@ -54,22 +59,21 @@ class GreedyFamily:
         slate_size: int,
         n_candidates: int,
         max_steps: int,
-        purchase_weight: float,
+        worth: Worth,
         max_features: int = 6,
     ) -> None:
         self.simulator = simulator
         self.items = np.ascontiguousarray(candidates.items[:, :n_candidates], np.int32)  # (Q, N)
         self.relevance = np.ascontiguousarray(candidates.scores[:, :n_candidates], np.float32)  # (Q, N)
-        numeric = (
-            np.zeros((simulator.n_items, 0)) if features is None else features.item_numeric[:, :max_features]
-        )
-        self.columns = np.clip(np.nan_to_num(np.asarray(numeric, np.float64)), -4.0, 4.0)  # (I, F)
+        self.columns = _columns(simulator, features, max_features)  # (I, F)
         # Without categories every item is one of its own kind: nothing crowds.
         self.category = np.arange(simulator.n_items, dtype=np.int32)
         if features is not None:
             self.category = np.ascontiguousarray(features.item_category, np.int32)
         self.slate_size, self.max_steps = slate_size, max_steps
-        self.purchase_weight = float(purchase_weight)
+        self.worth = worth
+        self.click_worth = worth.click / worth.unit
+        self.buy = np.ascontiguousarray(worth.purchase / worth.unit)  # (I,)
 
     @property
     def width(self) -> int:
@@ -81,6 +85,11 @@ class GreedyFamily:
         theta = np.zeros(self.width)
         theta[0] = 1.0
         return theta
+
+    def basis(self, state: SessionState) -> NDArray[np.float64]:
+        """What constants and slopes are multiplied by, (B, 2): one, and the share of pages still to come."""
+        time_left = (self.max_steps - 1 - state.step) / max(self.max_steps - 1, 1)
+        return np.stack([np.ones(time_left.shape), np.maximum(time_left, 0.0)], axis=1)
 
     def slates(
         self,
@@ -110,7 +119,6 @@ class GreedyFamily:
         """As `slates`, where the appeal (B, N) is known already."""
         B = items.shape[0]
         out = np.empty((B, self.slate_size), np.int64)
-        time_left = (self.max_steps - 1 - state.step) / max(self.max_steps - 1, 1)
         greedy_slates(
             B,
             np.ascontiguousarray(items),
@@ -120,8 +128,9 @@ class GreedyFamily:
             self.columns,
             self.category,
             np.ascontiguousarray(theta),
-            np.maximum(time_left, 0.0).astype(np.float64),
-            self.purchase_weight,
+            self.basis(state),
+            self.click_worth,
+            self.buy,
             np.zeros(B, np.int64) if skip is None else skip,
             out,
         )
@@ -157,13 +166,41 @@ class GreedyFamily:
                 positions = self.slates(state, theta[rows])
                 shown = np.take_along_axis(self.items[state.query], positions, axis=1)
             feedback = self.simulator.respond(state, shown, seed=seed)
-            clicks = feedback.click.sum(axis=1, dtype=np.int64)
-            score[rows] += clicks + self.purchase_weight * feedback.purchase.sum(axis=1, dtype=np.int64)
+            score[rows] += self.worth.of_page(shown, feedback)
             on = np.flatnonzero(~feedback.left & (state.step < self.max_steps))
             if on.shape[0] < rows.shape[0]:  # users do not depend on each other: the gone can be dropped
                 rows, state = rows[on], state.take(on)
             page += 1
         return score
+
+
+def family_of(world: World, task: TaskConfig, worth: Worth | None = None) -> GreedyFamily:
+    """The family in a world whose simulator can be looked into, for the task's score or another worth."""
+    simulator: Any = world.simulator
+    return GreedyFamily(
+        simulator,
+        world.candidates,
+        world.features,
+        slate_size=task.slate_size,
+        n_candidates=task.n_candidates,
+        max_steps=task.max_steps,
+        worth=worth or Worth.of_task(task, world.features, simulator.n_items),
+    )
+
+
+def _columns(
+    simulator: InspectableSimulator, features: FeatureTables | None, max_features: int
+) -> NDArray[np.float64]:
+    """Item columns (I, F): the public numeric ones, then what the simulator tells oracles alone."""
+    parts = [] if features is None else [np.asarray(features.item_numeric[:, :max_features], np.float64)]
+    hidden = getattr(simulator, "item_traits", None)
+    if hidden is not None:
+        traits = np.asarray(hidden, np.float64)
+        spread = traits.std(axis=0)
+        parts.append((traits - traits.mean(axis=0))[:, spread > 1e-9] / spread[spread > 1e-9])
+    if not parts:
+        return np.zeros((simulator.n_items, 0))
+    return np.clip(np.nan_to_num(np.concatenate(parts, axis=1)), -4.0, 4.0)
 
 
 @dataclass(frozen=True, kw_only=True)

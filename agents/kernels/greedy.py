@@ -10,101 +10,154 @@ from numba import njit, prange
 
 from simulators.kernels.twins import Twin
 
-__all__ = ["FIXED", "greedy_slates"]
+__all__ = ["FIXED", "greedy_slates", "mean_values", "pick_slates"]
 
 FIXED = 5
-"""Weights of a policy before those of the item features: click exponent, worth of a click, worth of a click per
+"""Weights of a policy before those of the item columns: click exponent, worth of a click, worth of a click per
 purchase logit, crowding of a category, worth of a showing per unit of relevance."""
 
 
 @njit(cache=True)
-def _greedy_row(
-    items: Any,
+def _weights(theta: Any, basis: Any, weight: Any) -> None:
+    """Set `weight` (P,) to the sum over z of basis (Z,) times theta (Z * P,)."""
+    P = weight.shape[0]
+    for p in range(P):
+        total = 0.0
+        for z in range(basis.shape[0]):
+            total += basis[z] * theta[z * P + p]
+        weight[p] = total
+
+
+@njit(cache=True)
+def _value(
+    item: Any,
     click: Any,
     purchase: Any,
     relevance: Any,
-    features: Any,
-    category: Any,
-    theta: Any,
-    time_left: Any,
-    purchase_weight: Any,
-    skip: Any,
-    out: Any,
-) -> None:
-    N, K, F = items.shape[0], out.shape[0], features.shape[1]
-    P = FIXED + F
-    weight = np.empty(P)
-    for p in range(P):
-        weight[p] = theta[p] + time_left * theta[P + p]
-    value = np.empty(N)
+    columns: Any,
+    weight: Any,
+    click_worth: Any,
+    buy: Any,
+) -> Any:
+    """c^a (v + w p + b0 + b1 (logit p + 2) + g.x) + d relevance; see `agents.planning.GreedyFamily`."""
+    c = min(max(float(click), 1e-9), 1.0)
+    bought = min(max(float(purchase), 1e-6), 1.0 - 1e-6)
+    worth = click_worth + buy[item] * bought + weight[1]
+    if weight[2] != 0.0:
+        worth += weight[2] * (math.log(bought / (1.0 - bought)) + 2.0)
+    for f in range(columns.shape[1]):
+        worth += weight[FIXED + f] * columns[item, f]
+    reach = c if weight[0] == 1.0 else math.exp(weight[0] * math.log(c))
+    return reach * worth + weight[4] * relevance
+
+
+@njit(cache=True)
+def _pick(items: Any, value: Any, category: Any, crowding: Any, skip: Any, out: Any) -> None:
+    """Take the best again and again; `value` is used up. The first `skip` choices are left for a later page."""
+    N, K = items.shape[0], out.shape[0]
     available = 0
     for n in range(N):
-        i = items[n]
-        if i < 0:
-            value[n] = -np.inf
-            continue
-        available += 1
-        c = min(max(float(click[n]), 1e-9), 1.0)
-        bought = min(max(float(purchase[n]), 1e-6), 1.0 - 1e-6)
-        logit = math.log(bought / (1.0 - bought))
-        worth = 1.0 + purchase_weight * bought + weight[1] + weight[2] * (logit + 2.0)
-        for f in range(F):
-            worth += weight[FIXED + f] * features[i, f]
-        reach = c if weight[0] == 1.0 else math.exp(weight[0] * math.log(c))
-        value[n] = reach * worth + weight[4] * relevance[n]
+        if items[n] >= 0:
+            available += 1
     skip = min(skip, available - K)
-    crowding = weight[3]
     taken = np.zeros(N, np.bool_)
-    for k in range(-skip, K):  # the first `skip` choices are left for a later page
+    factor = math.exp(-crowding)
+    for k in range(-skip, K):
         best, highest = -1, -np.inf
         for n in range(N):
             if taken[n] or items[n] < 0:
                 continue
-            v = value[n]
-            if best < 0 or v > highest:
-                best, highest = n, v
+            if best < 0 or value[n] > highest:
+                best, highest = n, value[n]
         taken[best] = True
         if k < 0:
             continue
         out[k] = best
         if crowding != 0.0:
-            factor = math.exp(-crowding)
             for n in range(N):
-                if (
-                    not taken[n]
-                    and items[n] >= 0
-                    and category[items[n]] == category[items[best]]
-                    and value[n] > 0
-                ):
+                same = items[n] >= 0 and category[items[n]] == category[items[best]]
+                if same and not taken[n] and value[n] > 0:
                     value[n] *= factor
 
 
 @Twin
 def greedy_slates(
-    items: Any,
-    click: Any,
-    purchase: Any,
-    relevance: Any,
-    features: Any,
-    category: Any,
-    theta: Any,
-    time_left: Any,
-    purchase_weight: Any,
-    skip: Any,
-    out: Any,
+    items: Any,  # (B, N)
+    click: Any,  # (B, N)
+    purchase: Any,  # (B, N)
+    relevance: Any,  # (B, N)
+    columns: Any,  # (I, F)
+    category: Any,  # (I,)
+    theta: Any,  # (B, Z * P)
+    basis: Any,  # (B, Z)
+    click_worth: Any,
+    buy: Any,  # (I,) worth of a purchase
+    skip: Any,  # (B,)
+    out: Any,  # (B, K)
 ) -> None:
-    """Candidate positions (B, K) for `items` (B, N) under a policy `theta` (B, 2P) of its own for every row."""
+    """Candidate positions (B, K) for `items` (B, N) under a policy `theta` of its own for every row."""
     for b in prange(items.shape[0]):
-        _greedy_row(
-            items[b],
-            click[b],
-            purchase[b],
-            relevance[b],
-            features,
-            category,
-            theta[b],
-            time_left[b],
-            purchase_weight,
-            skip[b],
-            out[b],
-        )
+        N = items.shape[1]
+        weight = np.empty(FIXED + columns.shape[1])
+        _weights(theta[b], basis[b], weight)
+        value = np.empty(N)
+        for n in range(N):
+            if items[b, n] >= 0:
+                value[n] = _value(
+                    items[b, n],
+                    click[b, n],
+                    purchase[b, n],
+                    relevance[b, n],
+                    columns,
+                    weight,
+                    click_worth,
+                    buy,
+                )
+        _pick(items[b], value, category, weight[3], skip[b], out[b])
+
+
+@Twin
+def mean_values(
+    items: Any,  # (B, N)
+    click: Any,  # (B, S, N)
+    purchase: Any,  # (B, S, N)
+    relevance: Any,  # (B, N)
+    columns: Any,  # (I, F)
+    theta: Any,  # (B, Z * P)
+    basis: Any,  # (B, S, Z)
+    click_worth: Any,
+    buy: Any,  # (I,)
+    chance: Any,  # (B, S) weights of the guesses, which add up to one
+    value: Any,  # out (B, N)
+    crowding: Any,  # out (B,)
+) -> None:
+    """Values of candidates, averaged over `S` weighted guesses of a user's state."""
+    for b in prange(items.shape[0]):
+        N = items.shape[1]
+        weight = np.empty(FIXED + columns.shape[1])
+        value[b, :] = 0.0
+        crowding[b] = 0.0
+        for s in range(chance.shape[1]):
+            if chance[b, s] <= 0.0:
+                continue
+            _weights(theta[b], basis[b, s], weight)
+            crowding[b] += chance[b, s] * weight[3]
+            for n in range(N):
+                if items[b, n] >= 0:
+                    value[b, n] += chance[b, s] * _value(
+                        items[b, n],
+                        click[b, s, n],
+                        purchase[b, s, n],
+                        relevance[b, n],
+                        columns,
+                        weight,
+                        click_worth,
+                        buy,
+                    )
+
+
+@Twin
+def pick_slates(items: Any, value: Any, category: Any, crowding: Any, skip: Any, out: Any) -> None:
+    """Candidate positions (B, K) by `value` (B, N), which is used up, with `crowding` (B,) of categories."""
+    for b in prange(items.shape[0]):
+        _pick(items[b], value[b], category, crowding[b], skip[b], out[b])
