@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from encoders.features import CandidateTable, FeatureTables
@@ -17,9 +18,9 @@ class World:
     simulator: UserSimulator
     candidates: CandidateTable
     features: FeatureTables
-    titles: tuple[str, ...] = ()
+    titles: Sequence[str] = ()
     """Product titles by catalogue row, for rendering."""
-    queries: tuple[str, ...] = ()
+    queries: Sequence[str] = ()
     """Query texts by query row, for rendering."""
 
     def __deepcopy__(self, memo: object) -> World:

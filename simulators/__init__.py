@@ -9,7 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulators.base import Feedback, InspectableSimulator, ItemAppeal, SessionState, UserSimulator
+    from simulators.base import (
+        Feedback,
+        InspectableSimulator,
+        ItemAppeal,
+        SessionState,
+        TransparentSimulator,
+        UserSimulator,
+    )
     from simulators.composed import ComposedSimulator
     from simulators.contract import ContractError, check_simulator
     from simulators.fidelity import FidelityReport, measure_fidelity
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     from simulators.fitting.report import FitReport, PartScore
     from simulators.registry import SimulatorInputs, make_simulator, simulator_names
     from simulators.rollout import LoggedPages, RandomPages, simulate_steps
+    from simulators.shopper import ItemTraits, Shopper, ShopperSimulator
     from simulators.storage import load_simulator, save_simulator
 
 __all__ = [
@@ -31,11 +39,15 @@ __all__ = [
     "FittedSimulator",
     "InspectableSimulator",
     "ItemAppeal",
+    "ItemTraits",
     "LoggedPages",
     "PartScore",
     "RandomPages",
     "SessionState",
+    "Shopper",
+    "ShopperSimulator",
     "SimulatorInputs",
+    "TransparentSimulator",
     "UserSimulator",
     "check_simulator",
     "fit_simulator",
@@ -52,6 +64,7 @@ _HOME = {
     "InspectableSimulator": "base",
     "ItemAppeal": "base",
     "SessionState": "base",
+    "TransparentSimulator": "base",
     "UserSimulator": "base",
     "ComposedSimulator": "composed",
     "ContractError": "contract",
@@ -69,6 +82,9 @@ _HOME = {
     "LoggedPages": "rollout",
     "RandomPages": "rollout",
     "simulate_steps": "rollout",
+    "ItemTraits": "shopper",
+    "Shopper": "shopper",
+    "ShopperSimulator": "shopper",
     "load_simulator": "storage",
     "save_simulator": "storage",
 }

@@ -198,7 +198,7 @@ def begin_user(tables: Any, user: Any, seed: Any, hidden: Any, context: Any) -> 
     w = tables.constants
     width = tables.items.shape[1]
     n_personas = tables.personas.shape[0]
-    u0, u1, u2, u3 = uniform4(seed, user, 0, _POPULATION, 0)
+    u0, u1, u2, _ = uniform4(seed, user, 0, _POPULATION, 0)
     first = tables.personas[_row_of(u0, n_personas)]
     second = tables.personas[_row_of(u1, n_personas)]
     share = np.float32(0.5 * w[_TASTE_MIX] * u2)

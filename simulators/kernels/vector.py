@@ -12,9 +12,12 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _numba_intrinsic
 
 __all__ = ["dot", "prefetch_row"]
+
+# Untyped, so that type checkers see what kernels call, not what the compiler calls.
+_intrinsic: Any = _numba_intrinsic
 
 _FLOAT = ir.FloatType()
 _LANES = 8
@@ -33,7 +36,7 @@ def _is_row(argument: Any) -> bool:
     )
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def dot(typing_context: Any, a: Any, b: Any) -> Any:
     """Dot product of two contiguous float32 rows (D,) of one length, as float32."""
     if not (_is_row(a) and _is_row(b)):
@@ -68,7 +71,7 @@ def dot(typing_context: Any, a: Any, b: Any) -> Any:
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def prefetch_row(typing_context: Any, table: Any, row: Any) -> Any:
     """Ask for row `row` of a C-contiguous table (I, M) ahead of its use: a hint, which changes no result."""
     if not (isinstance(table, types.Array) and table.ndim == 2 and table.layout == "C"):

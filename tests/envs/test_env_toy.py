@@ -1,4 +1,4 @@
-"""The toy user obeys the laws it states; checked by counting over many users."""
+"""The built-in shopper obeys the laws it states; checked by counting over many users."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from behavior.errors import InputError
 from envs.toy import toy_world
-from simulators.base import InspectableSimulator
+from simulators.base import TransparentSimulator
 from simulators.contract import check_simulator
-from simulators.toy import ToySimulator, ToyUser
+from simulators.shopper import ItemTraits, Shopper, ShopperSimulator
 
 B = 20_000
 
@@ -31,7 +31,7 @@ def first_page(world, state):
 
 
 def test_contract(world):
-    assert isinstance(world.simulator, InspectableSimulator)
+    assert isinstance(world.simulator, TransparentSimulator)
     check_simulator(world.simulator)
 
 
@@ -49,7 +49,7 @@ def test_clicks_are_appeal_times_examination(world, arrivals):
 
 
 def test_appeal_of_one_user_by_hand(world, arrivals):
-    simulator, features, user = world.simulator, world.features, ToyUser()
+    simulator, features, user = world.simulator, world.features, Shopper()
     one = arrivals.take(np.array([17]))
     item, query = 42, int(one.query[0])
     taste = one.hidden[0, :16].astype(np.float64)
@@ -99,9 +99,9 @@ def test_the_world_is_the_same_for_the_same_seed():
 
 def test_tables_that_do_not_belong_together():
     with pytest.raises(InputError, match=r"\(3, 2\)"):
-        ToySimulator(
+        ShopperSimulator(
             item_vectors=np.zeros((3, 2), np.float32),
             query_vectors=np.zeros((1, 2), np.float32),
-            price=np.zeros(4, np.float32),
-            category=np.zeros(3, np.int32),
+            personas=np.zeros((1, 2), np.float32),
+            traits=ItemTraits(price=np.zeros(4, np.float32), group=np.zeros(3, np.int32)),
         )
