@@ -47,7 +47,7 @@ class GreedyFamily:
         max_steps: T.
         worth: What is planned for.
         max_features: Numeric item columns that are used. A simulator that offers `item_traits` (I, F), what its users
-            feel but no agent is told, adds them, standardised, as further columns.
+            feel but no agent is told, adds them, standardised, as further columns (those that `trait_names` names).
     """
 
     def __init__(
@@ -192,15 +192,21 @@ def _columns(
     simulator: InspectableSimulator, features: FeatureTables | None, max_features: int
 ) -> NDArray[np.float64]:
     """Item columns (I, F): the public numeric ones, then what the simulator tells oracles alone."""
-    parts = [] if features is None else [np.asarray(features.item_numeric[:, :max_features], np.float64)]
-    hidden = getattr(simulator, "item_traits", None)
-    if hidden is not None:
-        traits = np.asarray(hidden, np.float64)
-        spread = traits.std(axis=0)
-        parts.append((traits - traits.mean(axis=0))[:, spread > 1e-9] / spread[spread > 1e-9])
-    if not parts:
+    columns: list[NDArray[np.float64]] = []
+    if features is not None:
+        columns += list(np.asarray(features.item_numeric[:, :max_features], np.float64).T)
+    hidden, names = getattr(simulator, "item_traits", None), getattr(simulator, "trait_names", ())
+    for column in [] if hidden is None else np.asarray(hidden[:, : len(names)], np.float64).T:
+        spread = float(column.std())
+        if spread < 1e-9:
+            continue
+        column = (column - column.mean()) / spread
+        known = [abs(float(np.mean(column * other))) / max(float(other.std()), 1e-9) for other in columns]
+        if max(known, default=0.0) < 0.999:  # a public column may say the same
+            columns.append(column)
+    if not columns:
         return np.zeros((simulator.n_items, 0))
-    return np.clip(np.nan_to_num(np.concatenate(parts, axis=1)), -4.0, 4.0)
+    return np.ascontiguousarray(np.clip(np.nan_to_num(np.stack(columns, axis=1)), -4.0, 4.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +256,8 @@ def tune(
 
 
 def _practice_users(family: GreedyFamily, n: int, seed: int) -> SessionState:
-    return family.simulator.begin(FIRST_PLANNER_USER + np.arange(n, dtype=np.int64), seed=seed)
+    # Far apart: a simulator may give neighbours the same week.
+    return family.simulator.begin(FIRST_PLANNER_USER + 9973 * np.arange(n, dtype=np.int64), seed=seed)
 
 
 def _mean_scores(
