@@ -19,7 +19,12 @@ from simulators.fitted import FittedSimulator
 from simulators.fitting.report import FitReport
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
 from simulators.parts.dynamics import FittedDynamics, OnePage
-from simulators.parts.examination import CascadeExamination, PositionExamination
+from simulators.parts.examination import (
+    CascadeExamination,
+    DynamicBayesianExamination,
+    MultinomialExamination,
+    PositionExamination,
+)
 from simulators.parts.population import EmpiricalPopulation
 
 __all__ = ["load_simulator", "save_simulator"]
@@ -29,7 +34,12 @@ _MEND = "fit it again with `python -m simulators fit`"
 _KINDS: dict[str, tuple[type[Any], ...]] = {
     "population": (EmpiricalPopulation,),
     "attractiveness": (LinearAttractiveness,),
-    "examination": (PositionExamination, CascadeExamination),
+    "examination": (
+        PositionExamination,
+        CascadeExamination,
+        DynamicBayesianExamination,
+        MultinomialExamination,
+    ),
     "conversion": (LinearConversion,),
     "dynamics": (FittedDynamics, OnePage),
 }

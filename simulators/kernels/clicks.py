@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from simulators.kernels.rng import Purpose, philox4x32
+from simulators.kernels.rng import Purpose, philox4x32, uniform
 from simulators.kernels.tables import sigmoid
 from simulators.kernels.twins import Twin
 
@@ -129,8 +129,7 @@ def _draw_one(
     n_positions: Any, logits: Any, examination: Any, user: Any, step: Any, seed: Any, click: Any
 ) -> None:
     top, total = _odds(n_positions, logits, examination)
-    a, b, c, d = _block(seed, user, step, _CLICK, 0)
-    left = _number(a) * total
+    left = uniform(seed, user, step, _CLICK, 0) * total
     for k in range(n_positions):
         click[k] = 0
     for k in range(n_positions):

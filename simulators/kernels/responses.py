@@ -1,4 +1,4 @@
-"""The chances of a page: clicks under a click model, purchases, leaving, the next query."""
+"""The chances of a page after its clicks: purchases, leaving, the next query."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from simulators.kernels.tables import sigmoid
 from simulators.kernels.twins import Twin
 from simulators.kernels.vector import dot
 
-__all__ = ["cascade_clicks", "leave", "logits_to_probability", "next_query", "position_clicks", "purchases"]
+__all__ = ["leave", "logits_to_probability", "next_query", "purchases"]
 
-_CLICK = int(Purpose.CLICK)
-_EXAMINATION = int(Purpose.EXAMINATION)
 _PURCHASE = int(Purpose.PURCHASE)
 _LEAVE = int(Purpose.LEAVE)
 _NEXT_QUERY = int(Purpose.NEXT_QUERY)
@@ -27,30 +25,6 @@ def logits_to_probability(out: Any, logits: Any) -> None:
     for b in prange(logits.shape[0]):
         for m in range(logits.shape[1]):
             out[b, m] = sigmoid(logits[b, m])
-
-
-@Twin
-def position_clicks(click: Any, logits: Any, gamma: Any, user: Any, step: Any, seed: Any) -> None:
-    """Position-based model: click with probability gamma[k] * sigmoid(logit), positions independent."""
-    for b in prange(logits.shape[0]):
-        for k in range(logits.shape[1]):
-            examined = gamma[min(k, gamma.shape[0] - 1)]
-            chance = examined * sigmoid(logits[b, k])
-            click[b, k] = uniform(seed, user[b], step[b], _CLICK, k) < chance
-
-
-@Twin
-def cascade_clicks(
-    click: Any, logits: Any, after_click: Any, after_skip: Any, user: Any, step: Any, seed: Any
-) -> None:
-    """Cascade: look from the top; go on to position k+1 with a chance that depends on a click at k."""
-    for b in prange(logits.shape[0]):
-        looking = True
-        for k in range(logits.shape[1]):
-            click[b, k] = looking and uniform(seed, user[b], step[b], _CLICK, k) < sigmoid(logits[b, k])
-            at = min(k, after_click.shape[0] - 1)
-            go_on = after_click[at] if click[b, k] else after_skip[at]
-            looking = looking and uniform(seed, user[b], step[b], _EXAMINATION, k) < go_on
 
 
 @Twin

@@ -5,7 +5,12 @@ from __future__ import annotations
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
 from simulators.parts.contract import Attractiveness, Conversion, Dynamics, Examination, Part, Population
 from simulators.parts.dynamics import FittedDynamics, OnePage
-from simulators.parts.examination import CascadeExamination, PositionExamination
+from simulators.parts.examination import (
+    CascadeExamination,
+    DynamicBayesianExamination,
+    MultinomialExamination,
+    PositionExamination,
+)
 from simulators.parts.layout import Layout
 from simulators.parts.memory import SessionMemory, Tables
 from simulators.parts.population import EmpiricalPopulation
@@ -14,6 +19,7 @@ __all__ = [
     "Attractiveness",
     "CascadeExamination",
     "Conversion",
+    "DynamicBayesianExamination",
     "Dynamics",
     "EmpiricalPopulation",
     "Examination",
@@ -21,6 +27,7 @@ __all__ = [
     "Layout",
     "LinearAttractiveness",
     "LinearConversion",
+    "MultinomialExamination",
     "OnePage",
     "Part",
     "Population",
