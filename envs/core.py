@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
+from envs.engines import ComposedEngine, Engine
 from envs.history import History
-from envs.kernels import core as kernels
+from envs.kernels.core import first_outside
 from envs.observation import Observation
 from envs.results import EpisodeStats, RewardParts, StepResult
-from envs.tables import check_task, prepare_candidates
+from envs.tables import CandidateRows, check_task, prepare_tables
 from envs.world import TaskConfig, World
 from simulators.base import SessionState
 from simulators.kernels.rng import MAX_SEED
 
-__all__ = ["SlateCore"]
+__all__ = ["Autoreset", "SlateCore"]
+
+Autoreset = Literal["same_step", "next_step", "disabled"]
+"""What follows a finished session: the next user's within the same step; the next user's in place of the next step
+(which then ignores that slot's action and rewards it with 0); or nothing, until `reset`."""
+
+_STATE = ("user", "step", "query", "context", "hidden")
 
 
 class SlateCore:
@@ -35,8 +42,8 @@ class SlateCore:
         first_user: User of slot 0 in its first episode.
         stride: From one user of a slot to its next; B where None. (A core of one user with `first_user=b` and
             `stride=B` lives through what slot b of a core of B users does.)
-        autoreset: Whether a finished session is followed by the next user's within the same step; without it,
-            `reset` must be called before the next step.
+        autoreset: What follows a finished session; see `Autoreset`.
+        fused: Whether to advance in one pass where the world allows it; the results are the same.
 
     Raises:
         InputError: The task is impossible in this world.
@@ -51,7 +58,8 @@ class SlateCore:
         seed: int = 0,
         first_user: int = 0,
         stride: int | None = None,
-        autoreset: bool = True,
+        autoreset: Autoreset = "same_step",
+        fused: bool = True,
     ) -> None:
         self.world = world
         self.task = task or TaskConfig()
@@ -65,27 +73,37 @@ class SlateCore:
                 raise InputError(
                     f"{name} is {value}", where="SlateCore", mend=f"{name} must be at least {least}"
                 )
+        if autoreset not in get_args(Autoreset):
+            raise InputError(
+                f"autoreset is {autoreset!r}",
+                where="SlateCore",
+                mend=f"choose one of {', '.join(get_args(Autoreset))}",
+            )
         self.n_users = n_users
         self.seed = _checked_seed(seed)
         self.first_user = first_user
         self.stride = n_users if stride is None else stride
         self.autoreset = autoreset
-        self.candidates = prepare_candidates(world, self.task)
-        mix = self.task.reward
-        self._weights = np.array(astuple(mix), np.float64)
-        self._vectors = np.ascontiguousarray(world.features.item_vectors, np.float32)
-        self._score_weights = np.array(
-            [self.task.click_weight, self.task.purchase_weight, self.task.revenue_weight], np.float64
-        )
-        self._price = np.nan_to_num(np.ascontiguousarray(world.features.price, np.float32), nan=0.0)
-        margin = world.features.margin
-        self._profit = (
-            np.zeros_like(self._price) if margin is None else (self._price * margin).astype(np.float32)
-        )
+        self.fused = fused
+        self._tables = prepare_tables(world, self.task)
         self._history = History(n_users, self.task, world.features.n_items)
+        rules = getattr(self.task, "rules", None)
+        self._rules = None if rules is None else rules.bind(world, self.task)
+        self._engine: Engine = self._make_engine()
         self._everyone = np.arange(n_users, dtype=np.int64)
         self._state: SessionState | None = None
-        self._over = False
+        self._over = np.zeros(n_users, np.bool_)  # finished and not yet renewed
+        self._any_over = False
+        nobody = np.empty(0, np.int64)
+        self._none_finished = self._empty(0), _episodes(nobody, self._history, nobody, self._over, 0.0)
+
+    def _make_engine(self) -> Engine:
+        return ComposedEngine(self.world, self.task, self._tables, self._history, self._rules)
+
+    @property
+    def candidates(self) -> CandidateRows:
+        """The first N candidates of every query."""
+        return self._tables.candidates
 
     @property
     def state(self) -> SessionState:
@@ -98,185 +116,269 @@ class SlateCore:
             raise InputError("there is no session yet", where="SlateCore.state", mend="call reset() first")
         return self._state
 
-    def reset(self, seed: int | None = None, users: NDArray[np.int64] | None = None) -> Observation:
-        """Start new sessions in all slots.
+    @property
+    def over(self) -> NDArray[np.bool_]:
+        """(B,) users whose session is over and who wait to be followed by the next (never in "same_step")."""
+        return self._over.copy()
+
+    def reset(
+        self,
+        seed: int | None = None,
+        users: NDArray[np.int64] | None = None,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> Observation:
+        """Start new sessions in all slots, or in those that `mask` names.
 
         Args:
             seed: The new key of all chance; the users start again from `first_user`. None: the same key, and the
                 next user in each slot.
             users: (B,) the users to begin with; later episodes of slot b are `users[b] + stride`, ...
+            mask: (B,) the slots to start anew, the others stay where they are; None: all.
 
         Returns:
-            The observation of the first page of every user.
+            The observation of every user's current page.
+
+        Raises:
+            InputError: A seed out of range, users that are none, or a mask before the first reset, of a wrong
+                shape or together with a seed (which keys the whole batch).
         """
-        if users is not None:
-            begin = np.asarray(users)
-            if (
-                begin.shape != (self.n_users,)
-                or not np.issubdtype(begin.dtype, np.integer)
-                or begin.min() < 0
-            ):
-                raise InputError(
-                    f"users is {begin.dtype} {begin.shape}, smallest {begin.min() if begin.size else None}",
-                    where="SlateCore.reset",
-                    mend=f"give {self.n_users} user numbers, integers from 0",
-                )
-            begin = begin.astype(np.int64)
-        elif seed is not None or self._state is None:
-            begin = self.first_user + self._everyone
-        else:
-            begin = self._state.user + self.stride
         if seed is not None:
-            self.seed = _checked_seed(seed)
+            seed = _checked_seed(seed)
+        begin = None if users is None else self._checked_users(users)
+        if mask is not None:
+            return self._reset_some(seed, begin, mask)
+        if begin is None:
+            if seed is not None or self._state is None:
+                begin = self.first_user + self._everyone
+            else:
+                begin = self._state.user + self.stride
+        if seed is not None:
+            self.seed = seed
         self._state = self.world.simulator.begin(begin, seed=self.seed)
         self._history.clear(self._everyone)
-        self._over = False
-        none, nobody = np.empty(0, np.int64), np.zeros(self.n_users, np.bool_)
-        self._none_finished = self._observe(none, self._state.query), self._episodes(none, nobody)
-        return self._observe(self._everyone, self._state.query)
+        self._over[:] = False
+        self._any_over = False
+        return self.observe()
+
+    def observe(self) -> Observation:
+        """The observation of every user's current page, in fresh arrays."""
+        state, candidates = self.state, self.candidates
+        observation = self._history.observe(
+            self._everyone,
+            query=state.query,
+            context=state.context,
+            candidates=candidates.items,
+            scores=candidates.scores,
+        )
+        if self._rules is not None:
+            self._rules.hide(self._everyone, observation, state.user, state.step)
+        return observation
+
+    def choices(self) -> NDArray[np.bool_]:
+        """(B, N) candidate positions that may be chosen now: not padded, and not against the task's rules."""
+        if self._rules is not None:
+            return self.observe().candidates >= 0
+        lengths = self.candidates.lengths[self.state.query]  # (B,)
+        valid: NDArray[np.bool_] = np.arange(self.task.n_candidates) < lengths[:, None]
+        return valid
 
     def step(self, actions: NDArray[Any]) -> StepResult:
         """Show the slates `actions` (B, K), candidate positions in slate order, and advance every user.
 
         Raises:
-            InputError: No session, wrong shape or dtype, a position outside 0 .. N-1, or, with
+            InputError: No session or one that is over, wrong shape or dtype, a position outside 0 .. N-1, or, with
                 `duplicates="error"`, a repeated or padded choice. The environment is unchanged then.
         """
         state = self.state
-        if self._over:
-            raise InputError("the session is over", where="SlateCore.step", mend="call reset() first")
-        chosen = self._checked(actions, state)
-        B, K = chosen.shape
+        rows = self._going_on() if self._any_over else self._everyone
+        chosen = self._checked(actions, rows)
+        page = self._engine.advance(state, chosen, rows, np.uint64(self.seed))
+        if self._any_over:  # only in "next_step": the next users take the places of those who were over
+            arrived = np.flatnonzero(self._over)
+            users = state.user[arrived] + self.stride
+            self._engine.renew(state, arrived, users, np.uint64(self.seed), page.observation)
+            self._over[:] = False
+            self._any_over = False
 
-        positions = np.empty((B, K), np.int64)
-        slates = np.empty((B, K), np.int32)
-        repairs = np.empty(B, np.int32)
-        kernels.place(
-            B, chosen, state.query, self.candidates.items, self.candidates.lengths, positions, slates, repairs
-        )
-        if self.task.duplicates == "error" and repairs.any():
-            raise self._duplicate(chosen, positions, state)
-
-        shown_query = state.query.copy()
-        feedback = self.world.simulator.respond(state, slates, seed=self.seed)
-        cart = np.empty((B, 0), np.uint8) if feedback.cart is None else feedback.cart
-        parts = np.empty((B, 8), np.float64)
-        reward, score = np.empty(B, np.float64), np.empty(B, np.float64)
-        history = self._history
-        kernels.reward(
-            B,
-            slates,
-            positions,
-            shown_query,
-            feedback.click,
-            cart,
-            feedback.purchase,
-            feedback.left,
-            self.candidates.scores,
-            self._vectors,
-            self._price,
-            self._profit,
-            self._weights,
-            self._score_weights,
-            parts,
-            reward,
-            score,
-            history.totals,
-        )
-        history.note(self._everyone, slates, feedback.click, feedback.purchase)
-
-        terminated = np.array(feedback.left, np.bool_)
-        truncated = ~terminated & (history.pages >= self.task.max_steps)
-        finished = np.flatnonzero(terminated | truncated)
+        finished = np.flatnonzero(page.terminated | page.truncated)
         if finished.size:
-            # A user who left has no next query: the last observation then keeps the one that was answered.
-            final_query = np.where(terminated, shown_query, state.query)
-            final_observation = self._observe(finished, final_query)
-            episodes = self._episodes(finished, terminated)
-            if self.autoreset:
-                arrived = self.world.simulator.begin(state.user[finished] + self.stride, seed=self.seed)
-                state.put(finished, arrived)
-                history.clear(finished)
-                observation = self._observe(self._everyone, state.query)
+            episodes = _episodes(
+                finished, self._history, state.user, page.terminated, self._tables.score_weights
+            )
+            if self.autoreset == "same_step":
+                users = episodes.user + self.stride
+                final = self._engine.renew(state, finished, users, np.uint64(self.seed), page.observation)
             else:
-                self._over = True
-                observation = self._observe(self._everyone, final_query)
+                final = page.observation.take(finished)
+                self._over[finished] = True
+                self._any_over = True
         else:
-            final_observation, episodes = self._none_finished
-            observation = self._observe(self._everyone, state.query)
+            final, episodes = self._none_finished
         return StepResult(
-            observation=observation,
-            reward=reward,
-            reward_parts=RewardParts(*parts.T),
-            score=score,
-            terminated=terminated,
-            truncated=truncated,
-            feedback=feedback,
-            slates=slates,
-            positions=positions,
-            repairs=repairs,
+            observation=page.observation,
+            reward=page.reward,
+            reward_parts=RewardParts(*page.parts.T),
+            score=page.score,
+            terminated=page.terminated,
+            truncated=page.truncated,
+            feedback=page.feedback,
+            slates=page.slates,
+            positions=page.positions,
+            repairs=page.repairs,
             finished=finished,
-            final_observation=final_observation,
+            final_observation=final,
             episodes=episodes,
+            costs=page.costs,
         )
 
-    def _observe(self, rows: NDArray[np.int64], query: NDArray[np.int32]) -> Observation:
-        return self._history.observe(
-            rows,
-            query=query,
-            context=self.state.context[rows],
-            candidates=self.candidates.items,
-            scores=self.candidates.scores,
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """All that changes from step to step, as copies: `restore_state` goes on from here, to the bit.
+
+        Raises:
+            InputError: Before the first reset.
+        """
+        state = {name: getattr(self.state, name) for name in _STATE}
+        kept = state | self._history.arrays() | {"over": self._over}
+        return {name: array.copy() for name, array in kept.items()} | {
+            "seed": np.array([self.seed], np.uint64)
+        }
+
+    def restore_state(self, saved: Mapping[str, NDArray[Any]]) -> Observation:
+        """Go on from what `save_state` gave, in this core or in another of the same world, task and size.
+
+        Returns:
+            The observation of every user's current page.
+
+        Raises:
+            InputError: An array is missing or has another shape or dtype; nothing has changed then.
+        """
+        state = self._state or self.world.simulator.begin(self._everyone, seed=0)
+        live = {name: getattr(state, name) for name in _STATE} | self._history.arrays() | {"over": self._over}
+        live["seed"] = np.empty(1, np.uint64)
+        for name, array in live.items():
+            found = np.asarray(saved.get(name))
+            if found.shape != array.shape or found.dtype != array.dtype:
+                raise InputError(
+                    f"the saved {name!r} is {found.dtype} of shape {found.shape}, "
+                    f"but this core needs {array.dtype} of shape {array.shape}",
+                    where="SlateCore.restore_state",
+                    mend="restore into a core of the same world, task and number of users",
+                )
+        for name, array in live.items():
+            array[...] = saved[name]
+        self._state = state
+        self.seed = int(live["seed"][0])
+        self._any_over = bool(self._over.any())
+        return self.observe()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickles and deep copies: the arguments and what changes; tables are prepared again from the world."""
+        names = ("world", "task", "n_users", "seed", "first_user", "stride", "autoreset", "fused")
+        kept = {name: getattr(self, name) for name in names}
+        return kept | {"saved": None if self._state is None else self.save_state()}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """See `__getstate__`."""
+        saved = kept.pop("saved")
+        world, task = kept.pop("world"), kept.pop("task")
+        SlateCore.__init__(self, world, task, **kept)
+        if saved is not None:
+            self.restore_state(saved)
+
+    def _reset_some(
+        self, seed: int | None, begin: NDArray[np.int64] | None, mask: NDArray[np.bool_]
+    ) -> Observation:
+        state, asked = self.state, np.asarray(mask)
+        if asked.shape != (self.n_users,) or asked.dtype != np.bool_ or seed is not None or not asked.any():
+            raise InputError(
+                f"mask is {asked.dtype} {asked.shape} with {int(asked.sum())} slots, and seed is {seed}",
+                where="SlateCore.reset",
+                mend=f"give {self.n_users} booleans, one of them true, and no seed: it keys the whole batch",
+            )
+        rows = np.flatnonzero(asked)
+        users = state.user[rows] + self.stride if begin is None else begin[rows]
+        observation = self.observe()
+        self._engine.renew(state, rows, users, np.uint64(self.seed), observation)
+        self._over[rows] = False
+        self._any_over = bool(self._over.any())
+        return observation
+
+    def _going_on(self) -> NDArray[np.int64]:
+        if self.autoreset == "disabled":
+            b = int(np.flatnonzero(self._over)[0])
+            raise InputError(
+                f"the session of user {self.state.user[b]} is over",
+                where=f"SlateCore.step, row {b}",
+                mend="call reset() first; reset(mask=...) for the slots that are over",
+            )
+        return np.flatnonzero(~self._over)
+
+    def _empty(self, n_users: int) -> Observation:
+        task = self.task
+        return Observation.empty(
+            n_users, self.world.simulator.context_size, task.n_candidates, task.slate_size, task.history
         )
 
-    def _episodes(self, finished: NDArray[np.int64], terminated: NDArray[np.bool_]) -> EpisodeStats:
-        totals = self._history.totals[finished]  # (F, 6)
-        return EpisodeStats(
-            user=self.state.user[finished],
-            reward=totals[:, 2],
-            score=(totals[:, [0, 1, 3]] * self._score_weights).sum(axis=1),
-            clicks=totals[:, 0].astype(np.int64),
-            carts=totals[:, 4].astype(np.int64),
-            purchases=totals[:, 1].astype(np.int64),
-            revenue=totals[:, 3],
-            margin=totals[:, 5],
-            length=self._history.pages[finished].astype(np.int64),
-            left=terminated[finished],
-        )
+    def _checked_users(self, users: NDArray[Any]) -> NDArray[np.int64]:
+        begin = np.asarray(users)
+        if (
+            begin.shape != (self.n_users,)
+            or not np.issubdtype(begin.dtype, np.integer)
+            or begin.min() < 0
+            or begin.max() > np.iinfo(np.int64).max
+        ):
+            raise InputError(
+                f"users is {begin.dtype} {begin.shape}, smallest {begin.min() if begin.size else None}",
+                where="SlateCore.reset",
+                mend=f"give {self.n_users} user numbers, integers from 0",
+            )
+        return begin.astype(np.int64)
 
-    def _checked(self, actions: NDArray[Any], state: SessionState) -> NDArray[np.int64]:
+    def _checked(self, actions: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         chosen, shape, N = np.asarray(actions), (self.n_users, self.task.slate_size), self.task.n_candidates
-        if chosen.shape != shape or not np.issubdtype(chosen.dtype, np.integer):
+        if chosen.shape != shape or chosen.dtype.kind not in "iu":
             raise InputError(
                 f"actions are {chosen.dtype} of shape {chosen.shape}, but must be integers of shape {shape}",
                 where="SlateCore.step",
                 mend="give one candidate position per user and slate position",
             )
-        outside = (chosen < 0) | (chosen >= N)
-        if outside.any():
-            b, k = np.argwhere(outside)[0]
+        numbers: NDArray[np.int64] = np.ascontiguousarray(chosen, np.int64)
+        wrong = first_outside(numbers, N, rows)
+        if wrong >= 0:
+            b, k = divmod(wrong, shape[1])
             raise InputError(
-                f"action {chosen[b, k]} of user {state.user[b]} at position {k} is not one of the candidate "
+                f"action {chosen[b, k]} of user {self.state.user[b]} at position {k} is not one of the candidate "
                 f"positions 0 .. {N - 1}",
                 where=f"SlateCore.step, row {b}",
                 mend="choose candidate positions, not catalogue rows",
             )
-        return np.ascontiguousarray(chosen, np.int64)
+        return numbers
 
-    def _duplicate(
-        self, chosen: NDArray[np.int64], positions: NDArray[np.int64], state: SessionState
-    ) -> InputError:
-        b, k = np.argwhere(chosen != positions)[0]
-        padded = chosen[b, k] >= self.candidates.lengths[state.query[b]]
-        why = "a padded candidate" if padded else "in the slate already"
-        return InputError(
-            f"action {chosen[b, k]} of user {state.user[b]} at position {k} is {why}",
-            where=f"SlateCore.step, row {b}",
-            mend="choose distinct candidates, or set TaskConfig.duplicates to 'repair'",
-        )
+
+def _episodes(
+    finished: NDArray[np.int64],
+    history: History,
+    user: NDArray[np.int64],
+    terminated: NDArray[np.bool_],
+    score_weights: Any,
+) -> EpisodeStats:
+    totals = history.totals[finished]  # (F, 8)
+    return EpisodeStats(
+        user=user[finished],
+        reward=totals[:, 2],
+        score=(totals[:, [0, 1, 3]] * score_weights).sum(axis=1),
+        clicks=totals[:, 0].astype(np.int64),
+        carts=totals[:, 4].astype(np.int64),
+        purchases=totals[:, 1].astype(np.int64),
+        revenue=totals[:, 3],
+        margin=totals[:, 5],
+        length=history.pages[finished].astype(np.int64),
+        left=terminated[finished],
+    )
 
 
 def _checked_seed(seed: int) -> int:
-    if not 0 <= int(seed) <= MAX_SEED:
+    if not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
         raise InputError(f"seed is {seed}", where="SlateCore", mend=f"choose a seed from 0 to {MAX_SEED}")
     return int(seed)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from behavior.errors import InputError
 from envs.kernels import core as kernels
+from envs.kernels.page import MOST_ITEMS
 from envs.observation import Observation
 from envs.world import TaskConfig
 
@@ -15,7 +17,7 @@ __all__ = ["History"]
 
 
 class History:
-    """The histories of `B` sessions.
+    """The histories of `B` sessions; `envs.kernels.page` says how a session's record is laid out.
 
     Args:
         n_users: B.
@@ -23,6 +25,9 @@ class History:
         n_items: Catalogue items I.
         slate_size: K, where it is not the task's (logs).
         max_pages: Longest session, where it is not the task's horizon (logs).
+
+    Raises:
+        InputError: More items than ids that fit (2^24).
     """
 
     def __init__(
@@ -34,36 +39,39 @@ class History:
         slate_size: int | None = None,
         max_pages: int | None = None,
     ) -> None:
-        K = task.slate_size if slate_size is None else slate_size
+        if n_items > MOST_ITEMS:
+            raise InputError(
+                f"the catalogue has {n_items} items",
+                where="World.features",
+                mend=f"at most {MOST_ITEMS} are possible: ids must be exact as 32-bit floats",
+            )
+        self.slate_size = task.slate_size if slate_size is None else slate_size
         pages = task.max_steps if max_pages is None else max_pages
-        distinct = max(1, min(pages * K, n_items))
+        distinct = max(1, min(pages * self.slate_size, n_items))
         width = 1 << (2 * distinct - 1).bit_length()  # at most half full
+        words = 1 + self.slate_size + task.history + max(32, 2 * width) // 32
         self.horizon = task.max_steps
-        self.key = np.empty((n_users, width), np.int32)
-        self.count = np.empty((n_users, width), np.int32)
-        self.last_slate = np.empty((n_users, K), np.int32)
-        self.last_click = np.empty((n_users, K), np.float32)
-        self.last_purchase = np.empty((n_users, K), np.float32)
-        self.clicked = np.empty((n_users, task.history), np.int32)
-        self.totals = np.empty((n_users, 6), np.float64)  # clicks, purchases, return, revenue, carts, profit
-        self.pages = np.empty(n_users, np.int32)
+        self.clicks_kept = task.history
+        self.head = np.empty((n_users, -(-words // 16) * 16), np.int32)  # whole cache lines
+        self.table = np.empty((n_users, width), np.uint32)
+        self.totals = np.empty((n_users, 8), np.float64)
+        """Clicks, purchases, return, revenue, carts, profit of each session so far; two spare columns."""
         self.clear(np.arange(n_users))
 
-    def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return (
-            self.key,
-            self.count,
-            self.last_slate,
-            self.last_click,
-            self.last_purchase,
-            self.clicked,
-            self.totals,
-            self.pages,
-        )
+    @property
+    def pages(self) -> NDArray[np.int32]:
+        """(B,) pages so far, a view: writing to it moves the sessions on or back."""
+        return self.head[:, 0]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that changes, by name (no copies)."""
+        return {"head": self.head, "table": self.table, "totals": self.totals}
 
     def clear(self, rows: NDArray[np.int64]) -> None:
         """Start new sessions at `rows`."""
-        kernels.clear(rows.shape[0], rows, *self._arrays())
+        kernels.clear(
+            rows.shape[0], rows, self.head, self.table, self.totals, self.slate_size, self.clicks_kept
+        )
 
     def note(
         self,
@@ -71,9 +79,30 @@ class History:
         slates: NDArray[np.int32],
         click: NDArray[np.uint8],
         purchase: NDArray[np.uint8],
+        *,
+        compact: bool = True,
     ) -> None:
-        """Add a page (R, K) and its feedback to the sessions at `rows` (R,)."""
-        kernels.note(rows.shape[0], rows, slates, click, purchase, *self._arrays())
+        """Add a page and its feedback to the sessions at `rows` (R,).
+
+        Args:
+            rows: (R,) sessions.
+            slates: (R, K) catalogue rows; (B, K), of which `rows` are read, where not `compact`.
+            click: Shaped as `slates`.
+            purchase: Shaped as `slates`.
+            compact: See `slates`.
+        """
+        kernels.note(
+            rows.shape[0],
+            rows,
+            slates,
+            click,
+            purchase,
+            compact,
+            self.clicks_kept,
+            self.head,
+            self.table,
+            self.totals,
+        )
 
     def observe(
         self,
@@ -84,45 +113,36 @@ class History:
         candidates: NDArray[np.int32],
         scores: NDArray[np.float32],
         by_row: bool = False,
+        out: Observation | None = None,
     ) -> Observation:
         """What an agent sees of the sessions at `rows`.
 
         Args:
             rows: (R,) sessions.
             query: (B,) current query of every session.
-            context: (R, F) context of the asked rows.
+            context: (B, F) context of every session, or (R, F) of the asked ones where `by_row`.
             candidates: (Q, N) candidates by query, or (R, N) by asked row where `by_row`.
             scores: Relevance, shaped as `candidates`.
-            by_row: See `candidates`.
+            by_row: See `candidates`; the result then has R rows, else B, of which `rows` are written.
+            out: Observation of all B sessions to write into; a new one where None.
         """
-        R, N = rows.shape[0], candidates.shape[1]
-        out = Observation(
-            query=np.empty((R, 1), np.int32),
-            context=context,
-            candidates=np.empty((R, N), np.int32),
-            scores=scores if by_row else scores[query[rows]],
-            seen=np.empty((R, N), np.float32),
-            last_slate=np.empty((R, self.last_slate.shape[1]), np.int32),
-            last_click=np.empty((R, self.last_slate.shape[1]), np.float32),
-            last_purchase=np.empty((R, self.last_slate.shape[1]), np.float32),
-            clicked=np.empty((R, self.clicked.shape[1]), np.int32),
-            progress=np.empty((R, 4), np.float32),
-        )
+        if out is None:
+            n_rows = rows.shape[0] if by_row else self.head.shape[0]
+            out = Observation.empty(
+                n_rows, context.shape[1], candidates.shape[1], self.slate_size, self.clicks_kept
+            )
         kernels.observe(
-            R,
+            rows.shape[0],
             rows,
-            query,
-            candidates,
             by_row,
+            query,
+            context,
+            candidates,
+            scores,
             self.horizon,
-            *self._arrays(),
-            out.query,
-            out.candidates,
-            out.seen,
-            out.last_slate,
-            out.last_click,
-            out.last_purchase,
-            out.clicked,
-            out.progress,
+            self.head,
+            self.table,
+            self.totals,
+            *out.arrays(),
         )
         return out

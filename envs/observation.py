@@ -38,13 +38,35 @@ class Observation:
         batched = arrays["candidates"].ndim == 2
         return cls(**{name: arrays[name] if batched else arrays[name][None] for name in _NAMES})
 
+    @classmethod
+    def empty(
+        cls, n_users: int, context: int, n_candidates: int, slate_size: int, history: int
+    ) -> Observation:
+        """Fresh arrays, yet to be written."""
+        return cls(
+            np.empty((n_users, 1), np.int32),
+            np.empty((n_users, context), np.float32),
+            np.empty((n_users, n_candidates), np.int32),
+            np.empty((n_users, n_candidates), np.float32),
+            np.empty((n_users, n_candidates), np.float32),
+            np.empty((n_users, slate_size), np.int32),
+            np.empty((n_users, slate_size), np.float32),
+            np.empty((n_users, slate_size), np.float32),
+            np.empty((n_users, history), np.int32),
+            np.empty((n_users, 4), np.float32),
+        )
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """The arrays, in the order of the fields (no copies)."""
+        return tuple(self.__dict__.values())
+
     def as_dict(self) -> dict[str, NDArray[Any]]:
         """As Gymnasium wants it (no copies)."""
-        return {name: getattr(self, name) for name in _NAMES}
+        return dict(self.__dict__)
 
     def take(self, rows: NDArray[Any]) -> Observation:
         """The observations at `rows`."""
-        return Observation(**{name: array[rows] for name, array in self.as_dict().items()})
+        return Observation(*[array[rows] for array in self.__dict__.values()])
 
 
 _NAMES = tuple(f.name for f in fields(Observation))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,7 @@ class RewardParts:
 
     def as_dict(self) -> dict[str, NDArray[np.float64]]:
         """Part name to (B,) values."""
-        return {name: getattr(self, name) for name in _PARTS}
-
-
-_PARTS = tuple(f.name for f in fields(RewardParts))
+        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,15 @@ class EpisodeStats:
 
     def row(self, f: int) -> dict[str, Any]:
         """One session as plain numbers."""
-        return {field.name: getattr(self, field.name)[f].item() for field in fields(self)}
+        return {name: array[f].item() for name, array in self.__dict__.items()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All sessions as plain numbers."""
+        names = tuple(self.__dict__)
+        return [
+            dict(zip(names, values, strict=True))
+            for values in zip(*(array.tolist() for array in self.__dict__.values()), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -74,3 +80,5 @@ class StepResult:
     finished: NDArray[np.int64]  # (F,) rows whose session ended with this step
     final_observation: Observation  # (F, ...) their last observation, before the reset
     episodes: EpisodeStats  # (F,) their whole sessions
+    costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """(B,) each: what breaking the task's rules costs, by name; empty where the task has none."""

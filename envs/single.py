@@ -100,7 +100,7 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
             seed=seed,
             first_user=first_user,
             stride=stride,
-            autoreset=False,
+            autoreset="disabled",
         )
         self.observation_space = observation_space(self.world, self.task)
         self.action_space = action_space(self.task)

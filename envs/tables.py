@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from envs.world import TaskConfig, World
 
-__all__ = ["CandidateRows", "check_task", "prepare_candidates"]
+__all__ = ["CandidateRows", "StepTables", "check_task", "prepare_candidates", "prepare_tables"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,37 @@ class CandidateRows:
     items: NDArray[np.int32]  # (Q, N) -1 padding at the end
     scores: NDArray[np.float32]  # (Q, N)
     lengths: NDArray[np.int64]  # (Q,) candidates before the padding
+
+
+@dataclass(frozen=True)
+class StepTables:
+    """What the core's own kernels read; all arrays C-contiguous."""
+
+    candidates: CandidateRows
+    vectors: NDArray[np.float32]  # (I, D)
+    price: NDArray[np.float32]  # (I,) 0 where unknown
+    profit: NDArray[np.float32]  # (I,) price times margin, 0 where unknown
+    weights: NDArray[np.float64]  # (8,) of the reward's parts
+    score_weights: NDArray[np.float64]  # (3,) of clicks, purchases and revenue
+
+
+def prepare_tables(world: World, task: TaskConfig) -> StepTables:
+    """The world's tables as the kernels read them; nothing large is copied.
+
+    Raises:
+        InputError: As `prepare_candidates`.
+    """
+    features = world.features
+    price = np.nan_to_num(np.ascontiguousarray(features.price, np.float32), nan=0.0)
+    margin = np.zeros(1, np.float32) if features.margin is None else features.margin
+    return StepTables(
+        candidates=prepare_candidates(world, task),
+        vectors=np.require(features.item_vectors, np.float32, ["C", "W"]),
+        price=price,
+        profit=(price * margin).astype(np.float32),
+        weights=np.array(astuple(task.reward), np.float64),
+        score_weights=np.array([task.click_weight, task.purchase_weight, task.revenue_weight], np.float64),
+    )
 
 
 def check_task(world: World, task: TaskConfig) -> None:

@@ -194,7 +194,7 @@ def test_episode_sums():
 
 
 def test_without_autoreset_a_finished_session_waits_for_reset():
-    env = core(1, autoreset=False)
+    env = core(1, autoreset="disabled")
     assert env.step(np.array([[0, 1, 2]])).terminated[0]
     with pytest.raises(InputError, match="over"):
         env.step(np.array([[0, 1, 2]]))

@@ -169,7 +169,7 @@ def test_flat_observation_by_hand(world):
         rest[N : 2 * N], items[observation["candidates"]] @ clicked, rtol=1e-4, atol=1e-6
     )
     np.testing.assert_array_equal(rest[2 * N : 3 * N], observation["seen"])
-    np.testing.assert_array_equal(rest[3 * N + 1 :], observation["progress"])
+    np.testing.assert_array_equal(rest[3 * N + world.simulator.context_size :], observation["progress"])
 
 
 def test_flat_observation_is_zero_where_there_is_nothing(world):

@@ -71,7 +71,7 @@ def test_each_user_lives_one_session(steps):
 
 def test_replaying_the_log_gives_the_same_feedback(world, steps):
     # Session numbers are in time order, and users were recorded in that order.
-    core = SlateCore(world, TASK, n_users=1, seed=5, autoreset=False)
+    core = SlateCore(world, TASK, n_users=1, seed=5, autoreset="disabled")
     for session in range(N_SESSIONS):
         core.reset(users=np.array([session]))
         rows = np.flatnonzero(steps.session == session)

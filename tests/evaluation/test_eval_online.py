@@ -69,7 +69,7 @@ def test_equals_one_session_after_another(world: World, result: OnlineResult) ->
         outcome = result[name]
         shown: set[int] = set()
         for u in range(20):
-            core = SlateCore(world, TASK, n_users=1, seed=3, first_user=1000 + u, autoreset=False)
+            core = SlateCore(world, TASK, n_users=1, seed=3, first_user=1000 + u, autoreset="disabled")
             observation, pages, clicks, purchases = core.reset(), 0, 0, 0
             while True:
                 draw = Draw(seed=policy_seed(3), user=core.state.user.copy(), step=core.state.step.copy())

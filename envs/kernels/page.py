@@ -1,0 +1,286 @@
+"""What the environment does for one user in a step: mend the action, value the page, remember it, show the next.
+
+Functions of one row, for the kernels of `envs.kernels.core` (part by part) and `envs.kernels.fused` (all in one pass):
+both run the same code and give the same bits.
+
+A session's record is two rows. `head` (int32) holds the pages so far, the last page (item, click and purchase packed in
+a word a position), the last H clicked items, and a filter of the items shown; `table` (uint32) holds how often each
+item was shown, by open addressing (item in the upper 24 bits, count in the lower 8). Whether any of N candidates was
+seen is first asked of the filter, a few cache lines at one bit an item; only what may have been seen is looked up. So a
+step costs the N candidates and the K shown items, whatever the catalogue's size.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from simulators.kernels.vector import dot
+
+__all__ = ["MOST_ITEMS", "clear_user", "note_user", "observe_user", "place_user", "value_user"]
+
+MOST_ITEMS = 1 << 24
+"""Item ids must be smaller: they are packed with counts and marks into words of 32 bits (and SB3 casts to float32)."""
+
+_PAGE = 1  # first column of the last page in `head`; column 0 counts the pages
+_ID = MOST_ITEMS - 1
+_CLICK, _PURCHASE = 1 << 24, 1 << 25
+_MOST = np.uint32(255)  # counts stop here
+
+
+@njit(cache=True, inline="always")
+def _mixed(item: Any) -> Any:
+    """Knuth's multiplicative hash: 32 bits, the upper ones well mixed."""
+    return (np.uint64(np.uint32(item)) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
+
+
+@njit(cache=True, inline="always")
+def _slot(table: Any, b: Any, item: Any) -> Any:
+    """Where `item` is in the hash row b, or the empty slot where it would go."""
+    mask = np.uint64(table.shape[1] - 1)
+    at = (_mixed(item) >> np.uint64(12)) & mask
+    while table[b, at] != 0 and (table[b, at] >> np.uint32(8)) != np.uint32(item):
+        at = (at + np.uint64(1)) & mask
+    return at
+
+
+@njit(cache=True, inline="always")
+def _filter_bits(table: Any) -> Any:
+    """Bits of a session's filter: twice the slots of its table, at least one word."""
+    return max(32, 2 * table.shape[1])
+
+
+@njit(cache=True)
+def place_user(
+    b: Any,
+    q: Any,
+    actions: Any,  # (B, K) candidate positions in 0 .. N-1
+    items: Any,  # (Q, N)
+    lengths: Any,  # (Q,) candidates before the padding
+    positions: Any,  # out (B, K)
+    slates: Any,  # out (B, K)
+) -> Any:
+    """Actions to slates; a repeated or padded choice takes the next unused candidate, cyclically. Counts these."""
+    n = lengths[q]
+    mended = 0
+    for k in range(actions.shape[1]):
+        a = actions[b, k]
+        wrong = a >= n
+        if wrong:
+            a = 0
+        j = 0
+        while j < k:
+            if positions[b, j] == a:
+                wrong = True
+                a += 1
+                if a == n:
+                    a = 0
+                j = 0
+            else:
+                j += 1
+        positions[b, k] = a
+        slates[b, k] = items[q, a]
+        if wrong:
+            mended += 1
+    return mended
+
+
+@njit(cache=True)
+def clear_user(b: Any, head: Any, table: Any, totals: Any, size: Any, history: Any) -> None:
+    """Forget the session of row b; `size` positions and `history` clicks are kept of it."""
+    head[b, 0] = 0
+    for j in range(_PAGE, _PAGE + size + history):
+        head[b, j] = -1
+    for j in range(_PAGE + size + history, head.shape[1]):
+        head[b, j] = 0
+    for j in range(table.shape[1]):
+        table[b, j] = 0
+    for j in range(totals.shape[1]):
+        totals[b, j] = 0.0
+
+
+@njit(cache=True)
+def note_user(
+    b: Any,
+    r: Any,
+    slates: Any,  # (R, K) -1: unknown or empty
+    click: Any,  # (R, K)
+    purchase: Any,  # (R, K)
+    history: Any,
+    head: Any,
+    table: Any,
+    totals: Any,
+) -> None:
+    """Write the shown page of row r and its feedback into the record of row b."""
+    size = slates.shape[1]
+    clicked, seen = _PAGE + size, _PAGE + size + history
+    last_bit = np.uint64(_filter_bits(table) - 1)
+    for k in range(size):
+        item = slates[r, k]
+        if item < 0:
+            head[b, _PAGE + k] = -1
+            continue
+        mark = item
+        if purchase[r, k]:
+            mark += _PURCHASE
+            totals[b, 1] += 1.0
+        if click[r, k]:
+            mark += _CLICK
+            totals[b, 0] += 1.0
+            for h in range(history - 1, 0, -1):
+                head[b, clicked + h] = head[b, clicked + h - 1]
+            if history > 0:
+                head[b, clicked] = item
+        head[b, _PAGE + k] = mark
+        bit = np.int64((_mixed(item) >> np.uint64(12)) & last_bit)
+        head[b, seen + (bit >> 5)] |= np.int32(1) << np.int32(bit & 31)
+        at = _slot(table, b, item)
+        if table[b, at] == 0:
+            table[b, at] = (np.uint32(item) << np.uint32(8)) | np.uint32(1)
+        elif (table[b, at] & _MOST) != _MOST:
+            table[b, at] += np.uint32(1)
+    head[b, 0] += 1
+
+
+@njit(cache=True)
+def observe_user(
+    b: Any,
+    r: Any,
+    q: Any,
+    asked: Any,
+    context: Any,  # (R, F)
+    candidates: Any,  # (Q, N)
+    scores: Any,  # (Q, N)
+    horizon: Any,
+    head: Any,
+    table: Any,
+    totals: Any,
+    out_query: Any,  # (R, 1)
+    out_context: Any,  # (R, F)
+    out_candidates: Any,  # (R, N)
+    out_scores: Any,  # (R, N)
+    out_seen: Any,  # (R, N)
+    out_last_slate: Any,  # (R, K)
+    out_last_click: Any,  # (R, K)
+    out_last_purchase: Any,  # (R, K)
+    out_clicked: Any,  # (R, H)
+    out_progress: Any,  # (R, 4)
+) -> None:
+    """Write what an agent sees of record b, with row q of the candidates and the query number `asked`, to row r."""
+    size, history = out_last_slate.shape[1], out_clicked.shape[1]
+    clicked, seen = _PAGE + size, _PAGE + size + history
+    n_candidates = candidates.shape[1]
+    out_query[r, 0] = asked
+    for j in range(context.shape[1]):
+        out_context[r, j] = context[r, j]
+    for n in range(n_candidates):
+        out_candidates[r, n] = candidates[q, n]
+    for n in range(n_candidates):
+        out_scores[r, n] = scores[q, n]
+    pages = head[b, 0]
+    for n in range(n_candidates):
+        out_seen[r, n] = 0.0
+    if pages > 0:
+        last_bit = np.uint64(_filter_bits(table) - 1)
+        for n in range(n_candidates):
+            item = candidates[q, n]
+            bit = np.int64((_mixed(item) >> np.uint64(12)) & last_bit)
+            if (head[b, seen + (bit >> 5)] >> np.int32(bit & 31)) & 1 and item >= 0:
+                out_seen[r, n] = np.float32(table[b, _slot(table, b, item)] & _MOST)
+    for k in range(size):
+        mark = head[b, _PAGE + k]
+        out_last_slate[r, k] = -1 if mark < 0 else mark & _ID
+        out_last_click[r, k] = 1.0 if mark >= 0 and mark & _CLICK else 0.0
+        out_last_purchase[r, k] = 1.0 if mark >= 0 and mark & _PURCHASE else 0.0
+    for h in range(history):
+        out_clicked[r, h] = head[b, clicked + h]
+    out_progress[r, 0] = min(pages, horizon) / horizon
+    out_progress[r, 1] = max(horizon - pages, 0) / horizon
+    out_progress[r, 2] = math.log1p(totals[b, 0])
+    out_progress[r, 3] = math.log1p(totals[b, 1])
+
+
+@njit(cache=True)
+def value_user(
+    b: Any,
+    q: Any,  # query of the page that was shown
+    slates: Any,  # (B, K)
+    positions: Any,  # (B, K)
+    click: Any,  # (B, K)
+    cart: Any,  # (B, K), or (B, 0) where there are no carts
+    purchase: Any,  # (B, K)
+    left: Any,  # (B,)
+    scores: Any,  # (Q, N)
+    vectors: Any,  # (I, D)
+    price: Any,  # (I,) 0 where unknown
+    profit: Any,  # (I,) price times margin, 0 where unknown
+    weights: Any,  # (8,)
+    score_weights: Any,  # (3,) click, purchase, revenue
+    scratch: Any,  # (2, D) float32, overwritten
+    parts: Any,  # out (B, 8) click, cart, purchase, revenue, margin, relevance, diversity, stay
+    value_out: Any,  # out (B,)
+    score: Any,  # out (B,)
+    totals: Any,  # (B, 8) columns 2 to 5, return, revenue, carts and profit, are added to
+) -> None:
+    """The parts of the reward, their weighted sum, and the task's score, of row b."""
+    size = slates.shape[1]
+    clicks, carts, purchases, revenue, earned, relevance = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for k in range(size):
+        clicks += click[b, k]
+        if purchase[b, k]:
+            item = slates[b, k]
+            purchases += 1.0
+            revenue += price[item]
+            earned += profit[item]
+        relevance += scores[q, positions[b, k]]
+    for k in range(cart.shape[1]):
+        carts += cart[b, k]
+    parts[b, 0] = clicks
+    parts[b, 1] = carts
+    parts[b, 2] = purchases
+    parts[b, 3] = revenue
+    parts[b, 4] = earned
+    parts[b, 5] = relevance / size
+    parts[b, 6] = _diversity(b, slates, vectors, scratch)
+    parts[b, 7] = 0.0 if left[b] else 1.0
+    value = 0.0
+    for j in range(8):
+        value += weights[j] * parts[b, j]
+    value_out[b] = value
+    score[b] = score_weights[0] * clicks + score_weights[1] * purchases + score_weights[2] * revenue
+    totals[b, 2] += value
+    totals[b, 3] += revenue
+    totals[b, 4] += carts
+    totals[b, 5] += earned
+
+
+@njit(cache=True)
+def _diversity(b: Any, slates: Any, vectors: Any, scratch: Any) -> Any:
+    """Mean of 1 - v_i . v_j over the pairs of a slate; 0 for a slate of one.
+
+    The sum over pairs of v_i . v_j is |sum v|^2 - sum |v|^2: K vectors read once instead of K^2 / 2 times. Sums run
+    along the vectors, lane by lane, so that the compiler may use vector instructions without changing any bit.
+    """
+    size, width = slates.shape[1], vectors.shape[1]
+    if size < 2:
+        return 0.0
+    for d in range(width):
+        scratch[0, d] = 0.0
+        scratch[1, d] = 0.0
+    for k in range(size):
+        item = slates[b, k]
+        for d in range(width):
+            x = vectors[item, d]
+            scratch[0, d] += x
+            scratch[1, d] += x * x
+    whole = np.float64(dot(scratch[0], scratch[0]))
+    n = width
+    while n > 1:  # fold the lanes in halves: a fixed order
+        half = n // 2
+        for d in range(half):
+            scratch[1, d] += scratch[1, n - half + d]
+        n -= half
+    return 1.0 - (whole - np.float64(scratch[1, 0])) / (size * (size - 1))
