@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from behavior import InteractionLog
 
-__all__ = ["PolicyDraw", "Propensities", "Ranker", "SessionRecorder"]
+__all__ = ["PolicyDraw", "Propensities", "Ranker", "SessionRecorder", "ShownPages"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,19 @@ class Propensities(Protocol):
         """(B,) of the whole slate."""
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The propensities of some rows."""
+
+    item: NDArray[np.float64]
+    cascade: NDArray[np.float64]
+    slate: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, known: Propensities, rows: NDArray[np.int64]) -> _Rows:
+        return cls(known.item[rows], known.cascade[rows], known.slate[rows])
+
+
 class Ranker(Protocol):
     """The part of `agents.base.Policy` that the recorder uses."""
 
@@ -64,8 +77,30 @@ class Ranker(Protocol):
         """Exact propensities of `actions`; None where unknown."""
 
 
+@dataclass(frozen=True)
+class ShownPages:
+    """`M` pages as they are written into a log."""
+
+    user: NDArray[np.int64]  # (M,)
+    step: NDArray[np.int64]  # (M,) pages of the session before this one
+    query: NDArray[np.int32]  # (M,) -1: none
+    context: NDArray[np.float32]  # (M, F)
+    candidates: NDArray[np.int32]  # (M, N) catalogue rows, -1 where there is none
+    slate: NDArray[np.int32]  # (M, K) catalogue rows
+    click: NDArray[np.uint8]  # (M, K)
+    purchase: NDArray[np.uint8]  # (M, K)
+    terminated: NDArray[np.bool_]  # (M,) the user left after this page
+    truncated: NDArray[np.bool_]  # (M,) the step limit
+    repairs: NDArray[np.int32]  # (M,) choices of the action that had to be repaired
+    propensity: Propensities | None  # of the actions; None where unknown
+    policy_id: str
+
+
 class SessionRecorder:
     """Collects pages and gives them back as the two tables of a log.
+
+    User u's session is called `su`; where a user lives several (under another seed, say), the later ones are `su.1`,
+    `su.2`, ...
 
     Args:
         world: Where the sessions take place; its query texts and prices go into the log.
@@ -104,6 +139,12 @@ class SessionRecorder:
         self._start = np.datetime64(start, "s")
         self._gaps = (seconds_between_users, seconds_between_pages)
         self._pages: list[dict[str, NDArray[Any]]] = []
+        self._begun: dict[int, int] = {}  # sessions by user
+
+    @property
+    def n_pages(self) -> int:
+        """Pages collected so far."""
+        return sum(len(page["user"]) for page in self._pages)
 
     def record(
         self,
@@ -183,30 +224,55 @@ class SessionRecorder:
             rows: The users to write; all where None.
         """
         at = np.arange(user.shape[0]) if rows is None else rows
-        B, K = result.slates.shape
-        unknown = np.full((B, K), np.nan)
-        clean = (result.repairs == 0)[:, None]
-        slate = unknown if propensity is None else np.repeat(propensity.slate[:, None], K, axis=1)
-        end = np.where(result.terminated, "left", np.where(result.truncated, "limit", "")).astype(object)
+        pages = ShownPages(
+            user=user[at],
+            step=step[at].astype(np.int64),
+            query=observation.query[at, 0],
+            context=observation.context[at],
+            candidates=observation.candidates[at],
+            slate=result.slates[at],
+            click=result.feedback.click[at],
+            purchase=result.feedback.purchase[at],
+            terminated=result.terminated[at],
+            truncated=result.truncated[at],
+            repairs=result.repairs[at],
+            propensity=None if propensity is None else _Rows.of(propensity, at),
+            policy_id=policy_id,
+        )
+        self.add_pages(pages)
+
+    def add_pages(self, pages: ShownPages) -> None:
+        """Add pages of any users; a user's page with step 0 begins another session.
+
+        Propensities are not written for slates that had to be repaired: their probability under the policy is
+        another one.
+        """
+        M, K = pages.slate.shape
+        for user in pages.user[pages.step == 0].tolist():
+            self._begun[user] = self._begun.get(user, 0) + 1
+        unknown = np.full((M, K), np.nan)
+        known, clean = pages.propensity, (pages.repairs == 0)[:, None]
+        end = np.where(pages.terminated, "left", np.where(pages.truncated, "limit", ""))
         self._pages.append(
             {
-                "user": user[at],
-                "step": step[at].astype(np.int64),
-                "query": observation.query[at, 0],
-                "context": observation.context[at],
-                "candidates": observation.candidates[at],
-                "slate": result.slates[at],
-                "click": result.feedback.click[at],
-                "purchase": result.feedback.purchase[at],
-                "end": end[at],
-                "policy": np.full(at.size, policy_id, object),
-                "propensity": (unknown if propensity is None else np.where(clean, propensity.item, np.nan))[
-                    at
-                ],
-                "cascade_propensity": (
-                    unknown if propensity is None else np.where(clean, propensity.cascade, np.nan)
-                )[at],
-                "slate_propensity": np.where(clean, slate, np.nan)[at],
+                "user": pages.user,
+                "again": np.array([self._begun.get(user, 1) - 1 for user in pages.user.tolist()], np.int64),
+                "step": pages.step,
+                "query": pages.query,
+                "context": pages.context,
+                "candidates": pages.candidates,
+                "slate": pages.slate,
+                "click": pages.click,
+                "purchase": pages.purchase,
+                "end": end.astype(object),
+                "policy": np.full(M, pages.policy_id, object),
+                "propensity": unknown if known is None else np.where(clean, known.item, np.nan),
+                "cascade_propensity": unknown if known is None else np.where(clean, known.cascade, np.nan),
+                "slate_propensity": (
+                    unknown
+                    if known is None
+                    else np.where(clean, known.slate[:, None], np.nan).repeat(K, axis=1)
+                ),
             }
         )
 
@@ -223,13 +289,22 @@ class SessionRecorder:
                 "nothing was recorded", where="SessionRecorder", mend="call record() or add() first"
             )
         page = {name: np.concatenate([p[name] for p in self._pages]) for name in self._pages[0]}
-        order = np.lexsort((page["step"], page["user"]))
+        order = np.lexsort((page["step"], page["again"], page["user"]))
         page = {name: array[order] for name, array in page.items()}
         M, K = page["slate"].shape
         users, pages = self._gaps
-        seconds = page["user"] * users + page["step"] * pages
+        again = page["again"] * (
+            int(page["step"].max()) + 1
+        )  # a user's later sessions come after the earlier
+        seconds = page["user"] * users + (again + page["step"]) * pages
         time = pd.to_datetime(self._start + seconds.astype("timedelta64[s]"), utc=True)
-        session = np.array([f"s{user}" for user in page["user"]], object)
+        session = np.array(
+            [
+                f"s{user}.{n}" if n else f"s{user}"
+                for user, n in zip(page["user"], page["again"], strict=True)
+            ],
+            object,
+        )
         item = page["slate"].ravel()
         each = np.repeat(np.arange(M), K)
         columns: dict[str, Any] = {
