@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from envs.engines import ComposedEngine, Engine
+from envs.fused import FusedEngine, can_fuse
 from envs.history import History
 from envs.kernels.core import first_outside
 from envs.observation import Observation
@@ -18,6 +19,7 @@ from envs.tables import CandidateRows, check_task, prepare_tables
 from envs.world import TaskConfig, World
 from simulators.base import SessionState
 from simulators.kernels.rng import MAX_SEED
+from simulators.shopper import ShopperSimulator
 
 __all__ = ["Autoreset", "SlateCore"]
 
@@ -98,6 +100,9 @@ class SlateCore:
         self._none_finished = self._empty(0), _episodes(nobody, self._history, nobody, self._over, 0.0)
 
     def _make_engine(self) -> Engine:
+        simulator = self.world.simulator
+        if self.fused and isinstance(simulator, ShopperSimulator) and can_fuse(self.world, self.task):
+            return FusedEngine(simulator, self.task, self._tables, self._history)
         return ComposedEngine(self.world, self.task, self._tables, self._history, self._rules)
 
     @property

@@ -1,0 +1,117 @@
+"""`FusedEngine`: the built-in shopper and the environment's own work in one pass over the users."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.engines import Page, check_strict
+from envs.history import History
+from envs.kernels import core as kernels
+from envs.kernels import fused
+from envs.observation import Observation
+from envs.tables import StepTables
+from envs.world import TaskConfig, World
+from simulators.base import Feedback, SessionState
+from simulators.shopper import ShopperSimulator
+
+__all__ = ["FusedEngine", "can_fuse"]
+
+_LARGEST = 64
+"""Users a thread takes at a time, at most; no result depends on it."""
+
+
+def can_fuse(world: World, task: TaskConfig) -> bool:
+    """Whether this world and task can be advanced in one pass: the shopper as it stands, and no rules."""
+    return type(world.simulator) is ShopperSimulator and getattr(task, "rules", None) is None
+
+
+class FusedEngine:
+    """See `envs.engines.Engine`; gives the bits of `ComposedEngine`.
+
+    Args:
+        simulator: The shopper.
+        task: Sizes, horizon and reward.
+        tables: The world's tables as the kernels read them.
+        history: The sessions' records.
+    """
+
+    def __init__(
+        self, simulator: ShopperSimulator, task: TaskConfig, tables: StepTables, history: History
+    ) -> None:
+        self.task = task
+        self.tables = tables
+        self.history = history
+        self.shop = simulator.tables(task.slate_size)
+        rows = tables.candidates
+        self._page = (rows.items, rows.scores, rows.lengths, tables.vectors, tables.price, tables.profit,
+                      tables.weights, tables.score_weights)  # fmt: skip
+        self._records = (history.head, history.table, history.totals, np.int64(task.max_steps))
+
+    def advance(
+        self, state: SessionState, actions: NDArray[np.int64], rows: NDArray[np.int64], seed: np.uint64
+    ) -> Page:
+        """See `Engine`."""
+        task = self.task
+        B, K = actions.shape
+        n_rows = rows.shape[0]
+        make = np.empty if n_rows == B else np.zeros  # who rests keeps zeros
+        terminated = make(B, np.bool_)
+        page = Page(
+            positions=make((B, K), np.int64),
+            slates=np.empty((B, K), np.int32) if n_rows == B else np.full((B, K), -1, np.int32),
+            repairs=make(B, np.int32),
+            parts=make((B, 8), np.float64),
+            reward=make(B, np.float64),
+            score=make(B, np.float64),
+            terminated=terminated,
+            truncated=make(B, np.bool_),
+            feedback=Feedback(
+                click=make((B, K), np.uint8),
+                purchase=make((B, K), np.uint8),
+                left=terminated,
+                cart=make((B, K), np.uint8),
+            ),
+            observation=Observation.empty(B, state.context.shape[1], task.n_candidates, K, task.history),
+        )
+        if task.duplicates == "error":
+            candidates = self.tables.candidates
+            kernels.place(
+                n_rows, rows, actions, state.query, candidates.items, candidates.lengths, page.positions,
+                page.slates, page.repairs,
+            )  # fmt: skip
+            check_strict(state, actions, page.positions, page.repairs, self.tables)
+        fused.advance(
+            n_rows, _chunk(n_rows), rows, self.shop, state.user, state.step, state.query, state.hidden,
+            state.context, seed, actions, *self._page, *self._records, page.positions, page.slates, page.repairs,
+            page.feedback.click, page.feedback.cart, page.feedback.purchase, page.terminated, page.truncated,
+            page.parts, page.reward, page.score, *page.observation.arrays(),
+        )  # fmt: skip
+        return page
+
+    def renew(
+        self,
+        state: SessionState,
+        rows: NDArray[np.int64],
+        users: NDArray[np.int64],
+        seed: np.uint64,
+        observation: Observation,
+    ) -> Observation:
+        """See `Engine`."""
+        n_rows = rows.shape[0]
+        candidates = self.tables.candidates
+        before = Observation.empty(
+            n_rows, state.context.shape[1], self.task.n_candidates, self.task.slate_size, self.task.history
+        )
+        fused.renew(
+            n_rows, _chunk(n_rows), rows, users, self.shop, state.user, state.step, state.query, state.hidden,
+            state.context, seed, candidates.items, candidates.scores, *self._records, *observation.arrays(),
+            *before.arrays(),
+        )  # fmt: skip
+        return before
+
+
+def _chunk(n_rows: int) -> int:
+    """Users a thread takes at a time: a few portions a thread, as long as the stages are well filled."""
+    return max(8, min(_LARGEST, -(-n_rows // (4 * numba.get_num_threads()))))
