@@ -1,136 +1,102 @@
-"""Speed of the environment: user-steps per second of the batched core and of its faces.
+"""Speed, memory, threads and start-up of the environment, against a naive fused step in the same run.
 
-`python -m benchmarks.environment [--quick] [--json FILE]`. The world is `envs.toy_world` with 64-wide vectors, N = 100
-candidates, K = 10 positions; actions are drawn beforehand, so that only the environment is timed. Each figure
-is the median of several windows.
+`python -m benchmarks.environment [--quick] [--json FILE]` prints a table on standard error and JSON on standard output.
+The worlds are generated shops with 64-wide vectors, N 100 candidates, K 10 positions, one query per hundred items and
+sessions of at most 20 pages; a step is the full one: response, state, next query, candidates, observation, reward,
+reset of who is finished. Slates are drawn beforehand at random, without repeats where nothing else is said. The
+reference is `benchmarks.reference_step` over the same tables; the two run in turn, five rounds, and the best of each
+counts. Each size of catalogue has a process of its own; one thread means one.
 """
 
 from __future__ import annotations
 
-import statistics
+import os
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import numba
-import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
-from envs.core import SlateCore
-from envs.single import SlateEnv
-from envs.toy import toy_world
-from envs.vector import SlateVectorEnv
-from envs.world import TaskConfig, World
+from benchmarks.speed.child import cores, in_child
+from benchmarks.speed.table import show
 
 __all__ = ["measure"]
 
-
-TASK = TaskConfig(slate_size=10, n_candidates=100, max_steps=20)
-
-
-def _pages(n_users: int, n_pages: int = 8) -> list[NDArray[np.int64]]:
-    """Slates without repeats, (n_users, K) each."""
-    rng = np.random.default_rng(0)
-    return [
-        np.argsort(rng.random((n_users, TASK.n_candidates)), axis=1)[:, : TASK.slate_size]
-        for _ in range(n_pages)
-    ]
-
-
-def _rate(step: Callable[[int], Any], per_step: int, *, seconds: float, windows: int) -> float:
-    """Median user-steps per second over `windows` windows of `seconds`."""
-    for i in range(3):
-        step(i)
-    rates = []
-    for _ in range(windows):
-        done, began = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - began) < seconds:
-            step(done)
-            done += 1
-        rates.append(done * per_step / elapsed)
-    return statistics.median(rates)
-
-
-def _core(world: World, n_users: int) -> Callable[[int], Any]:
-    core, pages = SlateCore(world, TASK, n_users=n_users), _pages(n_users)
-    core.reset()
-    return lambda i: core.step(pages[i % len(pages)])
-
-
-def _vector(env: SlateVectorEnv | SyncVectorEnv, n_users: int) -> Callable[[int], Any]:
-    pages = _pages(n_users)
-    env.reset()
-    return lambda i: env.step(pages[i % len(pages)])
-
-
-def _single(world: World) -> Callable[[int], Any]:
-    env, pages = SlateEnv(world, TASK), _pages(1)
-    env.reset()
-
-    def step(i: int) -> None:
-        *_, terminated, truncated, _ = env.step(pages[i % len(pages)][0])
-        if terminated or truncated:
-            env.reset()
-
-    return step
-
-
-def _sb3(world: World, n_users: int) -> Callable[[int], Any]:
-    from envs.sb3 import SlateVecEnv
-
-    env, pages = SlateVecEnv(n_users, world, TASK), _pages(n_users)
-    env.reset()
-    return lambda i: env.step(pages[i % len(pages)])
+_ROOT = Path(__file__).resolve().parent.parent
+_START = """
+import time
+began = time.perf_counter()
+import envs
+{work}
+print(time.perf_counter() - began)
+"""
+_STARTS = {
+    "single Env": (
+        "import gymnasium\n"
+        "env = gymnasium.make('envs:SlateRank-v0')\n"
+        "env.reset(seed=0)\n"
+        "env.step(env.action_space.sample())"
+    ),
+    "batched core, B 1,024": (
+        "import numpy\n"
+        "core = envs.SlateCore(envs.toy_world(), n_users=1024)\n"
+        "core.reset()\n"
+        "core.step(numpy.tile(numpy.arange(10), (1024, 1)))"
+    ),
+}
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Run every case; a bar shows how far it is. `--quick`: shorter windows, a smaller large catalogue."""
-    seconds, windows = (0.4, 3) if options.quick else (2.0, 5)
-    large = 20_000 if options.quick else 100_000
-    world = toy_world(1000, 50, TASK.n_candidates, width=64)
-    big = toy_world(large, 50, TASK.n_candidates, width=64)
-    everything = numba.get_num_threads()
-    gymnasium_way = SyncVectorEnv(
-        [lambda b=b: SlateEnv(world, TASK, first_user=b, stride=64) for b in range(64)],  # type: ignore[misc]
-        autoreset_mode=AutoresetMode.SAME_STEP,
-    )
-    plan: list[tuple[str, int, int, Callable[[int], Any]]] = [
-        ("SyncVectorEnv of 64 single environments, 1 thread", 64, 1, _vector(gymnasium_way, 64)),
-        ("single Env, 1 thread", 1, 1, _single(world)),
-        ("batched core, 1024 users, 1000 items, 1 thread", 1024, 1, _core(world, 1024)),
-        (f"batched core, 1024 users, {large} items, 1 thread", 1024, 1, _core(big, 1024)),
-        ("batched core, 64 users, 1000 items, 1 thread", 64, 1, _core(world, 64)),
-        (
-            "VectorEnv, 1024 users, 1000 items, 1 thread",
-            1024,
-            1,
-            _vector(SlateVectorEnv(1024, world, TASK), 1024),
-        ),
-        ("SB3 VecEnv, 1024 users, 1000 items, 1 thread", 1024, 1, _sb3(world, 1024)),
+    """Run every part; a bar shows how far it is. `--quick`: short windows and three rounds."""
+    times: dict[str, Any] = {"seconds": 0.2, "rounds": 3} if options.quick else {"seconds": 1.5, "rounds": 5}
+    every = cores()
+    plan: list[tuple[str, dict[str, Any]]] = [
+        ("catalogue", {"n_items": n_items, "memory": n_items == 1_000_000})
+        for n_items in (1_000, 100_000, 1_000_000)
     ]
-    if everything > 1:
-        plan.append(
-            (
-                f"batched core, 1024 users, 1000 items, {everything} threads",
-                1024,
-                everything,
-                _core(world, 1024),
-            )
-        )
+    plan.append(("faces", {}))
+    if every > 1:
+        batches = (4096,) if options.quick else (1024, 4096)
+        plan += [("threads", {"n_threads": every, "n_users": n_users}) for n_users in batches]
     cases: list[Case] = []
-    reference: float | None = None
-    for name, n_users, threads, step in tqdm(plan, desc="environment", unit="case", disable=None):
-        numba.set_num_threads(threads)
-        value = _rate(step, n_users, seconds=seconds, windows=windows)
-        cases.append(case(name, value, "user-steps/s", reference))
-        if reference is None:
-            reference = value
-    numba.set_num_threads(everything)
+    bar = tqdm(total=len(plan) + len(_STARTS), desc="environment", unit="part", disable=None)
+    with bar:
+        for part, arguments in plan:
+            bar.set_postfix_str(part)
+            cases += in_child(part, **arguments, **times)
+            bar.update()
+        for name, work in _STARTS.items():
+            cases.append(_start(name, work, repeats=2 if options.quick else 5))
+            bar.update()
+    show("environment", cases)
     return result("environment", cases, packages=("numpy", "numba", "gymnasium", "stable-baselines3"))
+
+
+def _start(name: str, work: str, *, repeats: int) -> Case:
+    """Seconds from `import envs` to the end of the first step, kernels cached: the best of `repeats` processes."""
+    seconds = []
+    for _ in range(1 + repeats):  # the first fills the kernel cache, if need be, and is not counted
+        done = subprocess.run(
+            [sys.executable, "-c", _START.format(work=work)],
+            cwd=_ROOT,
+            env=os.environ | {"PYTHONPATH": str(_ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise InputError(
+                f"the first step failed: {done.stderr.strip().splitlines()[-1:]}",
+                where=f"start-up, {name}",
+                mend="run the tests of envs",
+            )
+        seconds.append(float(done.stdout))
+    return case(
+        f"start-up with warm kernel cache, {name}", min(seconds[1:]), "s from import to first step", 2.0
+    )
 
 
 if __name__ == "__main__":
