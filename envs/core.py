@@ -334,7 +334,7 @@ class SlateCore:
             or begin.max() > np.iinfo(np.int64).max
         ):
             raise InputError(
-                f"users is {begin.dtype} {begin.shape}, smallest {begin.min() if begin.size else None}",
+                f"users is {begin!r}",
                 where="SlateCore.reset",
                 mend=f"give {self.n_users} user numbers, integers from 0",
             )

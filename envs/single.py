@@ -115,7 +115,6 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Start the next user's session; `options={"user": u}` picks the user."""
-        super().reset(seed=seed)
         wanted = dict(options or {})
         users = np.array([wanted.pop("user")]) if "user" in wanted else None
         if wanted:
@@ -125,6 +124,7 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
                 mend="the option is 'user'",
             )
         observation = self.core.reset(seed, users)
+        super().reset(seed=None if seed is None else int(seed))  # after the core has refused what is no seed
         self._page = (int(observation.query[0, 0]), None)
         return _first(observation), {"user": int(self.state.user[0])}
 

@@ -85,13 +85,12 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
             InputError: A list of seeds (one seed keys the whole batch, users differ by their number), or an
                 unknown option.
         """
-        if seed is not None and not isinstance(seed, int | np.integer):
+        if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
             raise InputError(
                 "seed is a sequence",
                 where="SlateVectorEnv.reset",
                 mend="give one integer for the whole batch",
             )
-        super().reset(seed=seed)
         wanted = dict(options or {})
         users = wanted.pop("users", None)
         if wanted:
@@ -101,6 +100,7 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
                 mend="the option is 'users'",
             )
         observation = self.core.reset(seed, users)
+        super().reset(seed=None if seed is None else int(seed))  # after the core has refused what is no seed
         self._page = (self.state.query.copy(), None)
         return observation.as_dict(), self._user_info()
 
