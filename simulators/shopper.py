@@ -68,6 +68,8 @@ class Shopper:
     """Logit of buying (of putting into the cart, where there is a checkout) after a click."""
     purchase_taste: float = 2.5
     """Per unit of cosine between hidden taste and item."""
+    purchase_need: float = 0.0
+    """Per unit of cosine between item and hidden need, a persona that never changes, whatever the taste does."""
     purchase_worth: float = 0.0
     """Per unit of the item's worth."""
     purchase_quality: float = 0.0

@@ -47,6 +47,7 @@ CONSTANTS = (
     "content_quality",
     "purchase_bias",
     "purchase_taste",
+    "purchase_need",
     "purchase_worth",
     "purchase_quality",
     "purchase_price",
@@ -91,6 +92,7 @@ CONSTANTS = (
     _CONTENT_QUALITY,
     _PURCHASE_BIAS,
     _PURCHASE_TASTE,
+    _PURCHASE_NEED,
     _PURCHASE_WORTH,
     _PURCHASE_QUALITY,
     _PURCHASE_PRICE,
@@ -119,17 +121,17 @@ CONSTANTS = (
     _RETURN_MEMORY,
     _MEAN_DAYS,
     _NEW_QUERY,
-) = range(40)
+) = range(len(CONSTANTS))
 
 # Columns of an item's traits.
 _PRICE, _LURE, _QUALITY, _WORTH, _GROUP = range(5)
 N_TRAITS = 8
 """Width of an item's row of traits: half a cache line."""
 
-SCALARS = ("sensitivity", "patience", "satisfaction", "intent", "visits")
+SCALARS = ("sensitivity", "patience", "satisfaction", "intent", "visits", "need")
 """Hidden columns after the taste; boredom by group follows."""
-_SENSITIVITY, _PATIENCE, _SATISFACTION, _INTENT, _VISITS = range(5)
-N_SCALARS = 5
+_SENSITIVITY, _PATIENCE, _SATISFACTION, _INTENT, _VISITS, _NEED = range(6)
+N_SCALARS = 6
 
 N_CONTEXT = 4
 """Context: noisy log price sensitivity, log1p(visits before), log1p(days away), week / weeks."""
@@ -151,7 +153,7 @@ class ShopperTables(NamedTuple):
     traits: NDArray[np.float32]  # (I, 8) price, lure, quality, worth, group, 0, 0, 0
     queries: NDArray[np.float32]  # (Q, D) unit vectors
     personas: NDArray[np.float32]  # (P, D) unit vectors
-    constants: NDArray[np.float64]  # (40,) in the order of CONSTANTS
+    constants: NDArray[np.float64]  # (C,) in the order of CONSTANTS
     examination: NDArray[np.float64]  # (K,) chance that a position is looked at (position, multinomial)
     after_skip: NDArray[
         np.float64
@@ -193,12 +195,13 @@ def _to_unit(vector: Any, width: Any) -> None:
 def begin_user(tables: Any, user: Any, seed: Any, hidden: Any, context: Any) -> Any:
     """Write the hidden row and the context of `user` as they arrive; gives their first query.
 
-    The taste is a mixture of two personas, the first weighing 1 - taste_mix/2 at least.
+    The taste is a mixture of two personas, the first weighing 1 - taste_mix/2 at least; what the user needs is a
+    persona drawn apart from it.
     """
     w = tables.constants
     width = tables.items.shape[1]
     n_personas = tables.personas.shape[0]
-    u0, u1, u2, _ = uniform4(seed, user, 0, _POPULATION, 0)
+    u0, u1, u2, u3 = uniform4(seed, user, 0, _POPULATION, 0)
     first = tables.personas[_row_of(u0, n_personas)]
     second = tables.personas[_row_of(u1, n_personas)]
     share = np.float32(0.5 * w[_TASTE_MIX] * u2)
@@ -217,6 +220,7 @@ def begin_user(tables: Any, user: Any, seed: Any, hidden: Any, context: Any) -> 
         hidden[j] = 0.0
     hidden[width + _SENSITIVITY] = math.exp(log_sensitivity)
     hidden[width + _PATIENCE] = w[_PATIENCE_SPREAD] * z1
+    hidden[width + _NEED] = _row_of(u3, n_personas)
     context[0] = log_sensitivity + w[_CONTEXT_NOISE] * z2
     context[1] = 0.0
     context[2] = 0.0
@@ -257,8 +261,14 @@ def _cart_chance(tables: Any, hidden: Any, item: Any) -> Any:
     w = tables.constants
     width = tables.items.shape[1]
     trait = tables.traits[item]
+    need = 0.0
+    if w[_PURCHASE_NEED] != 0.0:
+        need = w[_PURCHASE_NEED] * dot(
+            tables.personas[np.int64(hidden[width + _NEED])], tables.items[item]
+        )
     return sigmoid(
         w[_PURCHASE_BIAS]
+        + need
         + w[_PURCHASE_TASTE] * dot(hidden[:width], tables.items[item])
         + w[_PURCHASE_WORTH] * trait[_WORTH]
         + w[_PURCHASE_QUALITY] * trait[_QUALITY]
