@@ -69,9 +69,10 @@ class TinyGame:
         limit: float = 5e7,
     ) -> None:
         simulator = world.simulator
-        if not isinstance(simulator, TransparentSimulator) or simulator.n_queries != 1:
+        queries = world.candidates.items.shape[0]
+        if not isinstance(simulator, TransparentSimulator) or queries != 1:
             raise InputError(
-                f"{type(simulator).__name__} with {simulator.n_queries} queries cannot be solved exactly",
+                f"{type(simulator).__name__} with {queries} queries cannot be solved exactly",
                 where="TinyGame",
                 mend="give a simulator with absorb() and a world of one query",
             )

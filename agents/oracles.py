@@ -19,6 +19,7 @@ from agents.worth import Worth
 from behavior.errors import InputError
 from encoders.features import CandidateTable, FeatureTables
 from envs.observation import Observation
+from envs.rules import PageRules
 from envs.world import TaskConfig, World
 from simulators.base import InspectableSimulator, SessionState
 
@@ -115,6 +116,7 @@ class PlanningOracle(Policy):
         task: Sizes, horizon and the score that is planned for.
         config: How much it thinks.
         features: Item tables, whose numeric columns and categories let it tell more policies apart; may be left out.
+        rules: Rules of the shop that bind pages; None: any page may be shown.
 
     Raises:
         InputError: The simulator cannot be looked into.
@@ -131,6 +133,7 @@ class PlanningOracle(Policy):
         config: PlanningConfig | None = None,
         *,
         features: FeatureTables | None = None,
+        rules: PageRules | None = None,
     ) -> None:
         self.task, self.config = task or TaskConfig(), config or PlanningConfig()
         self.family = GreedyFamily(
@@ -141,6 +144,7 @@ class PlanningOracle(Policy):
             n_candidates=self.task.n_candidates,
             max_steps=self.task.max_steps,
             worth=Worth.of_task(self.task, features, simulator.n_items),
+            rules=rules,
         )
         self._proposals: NDArray[np.float64] | None = None
 
@@ -190,7 +194,10 @@ class PlanningOracle(Policy):
         B, V, _ = proposed.shape
         if not config.rollouts:
             return proposed[:, 0]
-        pages = np.take_along_axis(observation.candidates[:, None, :], proposed, axis=2)  # (B, V, K)
+        if self.family.rules is None:
+            pages = np.take_along_axis(observation.candidates[:, None, :], proposed, axis=2)  # (B, V, K)
+        else:  # what the shop makes of the proposals
+            pages = np.stack([self.family.shown(state, proposed[:, v]) for v in range(V)], axis=1)
         gains = PairedGains(B, V)
         chosen = np.broadcast_to(np.arange(V), (B, V))
         self._rollouts(gains, state, pages, chosen, range(config.rollouts))

@@ -12,10 +12,12 @@ from tqdm import tqdm
 from agents.kernels.greedy import FIXED, greedy_slates
 from agents.worth import Worth
 from encoders.features import CandidateTable, FeatureTables
+from envs.observation import Observation
+from envs.rules import PageRules, Rules
 from envs.world import TaskConfig, World
 from simulators.base import InspectableSimulator, SessionState
 
-__all__ = ["FIRST_PLANNER_USER", "GreedyFamily", "Tuning", "family_of", "stream_seed", "tune"]
+__all__ = ["FIRST_PLANNER_USER", "GreedyFamily", "Tuning", "family_of", "rules_of", "stream_seed", "tune"]
 
 FIRST_PLANNER_USER = 2**40
 """Users that planners practise on; environments and logs count theirs from far below."""
@@ -46,6 +48,7 @@ class GreedyFamily:
         n_candidates: N.
         max_steps: T.
         worth: What is planned for.
+        rules: Rules of the shop that bind pages; None: any page may be shown.
         max_features: Numeric item columns that are used. A simulator that offers `item_traits` (I, F), what its users
             feel but no agent is told, adds them, standardised, as further columns (those that `trait_names` names).
     """
@@ -60,9 +63,10 @@ class GreedyFamily:
         n_candidates: int,
         max_steps: int,
         worth: Worth,
+        rules: PageRules | None = None,
         max_features: int = 6,
     ) -> None:
-        self.simulator = simulator
+        self.simulator, self.rules = simulator, rules
         self.items = np.ascontiguousarray(candidates.items[:, :n_candidates], np.int32)  # (Q, N)
         self.relevance = np.ascontiguousarray(candidates.scores[:, :n_candidates], np.float32)  # (Q, N)
         self.columns = _columns(simulator, features, max_features)  # (I, F)
@@ -91,6 +95,32 @@ class GreedyFamily:
         time_left = (self.max_steps - 1 - state.step) / max(self.max_steps - 1, 1)
         return np.stack([np.ones(time_left.shape), np.maximum(time_left, 0.0)], axis=1)
 
+    def offers(self, state: SessionState) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Candidates and their relevance (B, N), without what the rules forbid here."""
+        items, relevance = self.items[state.query], self.relevance[state.query]
+        if self.rules is not None:
+            page = _bare_observation(state, items, relevance)
+            self.rules.hide(np.arange(items.shape[0]), page, state.user, state.step)
+            items, relevance = page.candidates, page.scores
+        return items, relevance
+
+    def shown(self, state: SessionState, positions: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Catalogue rows (B, K) that candidate positions (B, K) lead to, after the rules' repairs."""
+        if self.rules is None:
+            return np.take_along_axis(self.items[state.query], positions, axis=1)
+        slates = np.empty(positions.shape, np.int32)
+        self.rules.place(
+            np.arange(positions.shape[0]),
+            positions,
+            state.query,
+            state.user,
+            state.step,
+            np.empty_like(positions),
+            slates,
+            np.empty(positions.shape[0], np.int32),
+        )
+        return slates
+
     def slates(
         self,
         state: SessionState,
@@ -102,7 +132,7 @@ class GreedyFamily:
     ) -> NDArray[np.int64]:
         """Candidate positions (B, K) under `theta` (B, 2P), out of `items` (B, N) (by default the query's)."""
         if items is None or relevance is None:
-            items, relevance = self.items[state.query], self.relevance[state.query]
+            items, relevance = self.offers(state)
         appeal = self.simulator.appeal(state, items)
         return self.greedy(state, theta, items, relevance, appeal.click, appeal.purchase, skip)
 
@@ -163,8 +193,7 @@ class GreedyFamily:
             if page == 0 and first is not None:
                 shown = np.ascontiguousarray(first[rows])
             else:
-                positions = self.slates(state, theta[rows])
-                shown = np.take_along_axis(self.items[state.query], positions, axis=1)
+                shown = self.shown(state, self.slates(state, theta[rows]))
             feedback = self.simulator.respond(state, shown, seed=seed)
             score[rows] += self.worth.of_page(shown, feedback)
             on = np.flatnonzero(~feedback.left & (state.step < self.max_steps))
@@ -185,6 +214,34 @@ def family_of(world: World, task: TaskConfig, worth: Worth | None = None) -> Gre
         n_candidates=task.n_candidates,
         max_steps=task.max_steps,
         worth=worth or Worth.of_task(task, world.features, simulator.n_items),
+        rules=rules_of(world, task),
+    )
+
+
+def rules_of(world: World, task: TaskConfig) -> PageRules | None:
+    """The task's rules of the shop, at work in this world; None where it has none."""
+    rules: Rules | None = getattr(task, "rules", None)
+    return None if rules is None else rules.bind(world, task)
+
+
+def _bare_observation(
+    state: SessionState, items: NDArray[np.int32], relevance: NDArray[np.float32]
+) -> Observation:
+    """As much of an observation as rules strike candidates out of."""
+    B = items.shape[0]
+    nothing = np.zeros((B, 0), np.float32)
+    none = np.zeros((B, 0), np.int32)
+    return Observation(
+        query=state.query[:, None],
+        context=state.context,
+        candidates=items,
+        scores=relevance,
+        seen=np.zeros(items.shape, np.float32),
+        last_slate=none,
+        last_click=nothing,
+        last_purchase=nothing,
+        clicked=none,
+        progress=nothing,
     )
 
 
