@@ -29,9 +29,9 @@ _LAG = 2
 """Users between one stage and the next."""
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _advance_chunk(
-    first: Any, end: Any, rows: Any, shop: Any, user: Any, step: Any, query: Any, hidden: Any, context: Any, seed: Any,
+    first: Any, end: Any, wish: Any, numbers: Any, scratch: Any, rows: Any, shop: Any, user: Any, step: Any, query: Any, hidden: Any, context: Any, seed: Any,
     actions: Any, items: Any, scores: Any, lengths: Any, vectors: Any, price: Any, profit: Any, weights: Any,
     score_weights: Any, head: Any, table: Any, totals: Any, max_steps: Any, positions: Any, slates: Any,
     repairs: Any, click: Any, cart: Any, purchase: Any, left: Any, truncated: Any, parts: Any, reward: Any,
@@ -42,9 +42,6 @@ def _advance_chunk(
     size, history = actions.shape[1], out_clicked.shape[1]
     width, shop_width = vectors.shape[1], shop.items.shape[1]
     apart = vectors.shape[0] != shop.items.shape[0] or width != shop_width
-    wish = np.empty(shop_width, np.float32)
-    numbers = np.empty((2, size), np.float64)
-    scratch = np.empty((2, width), np.float32)
     for i in range(first, end + 2 * _LAG):
         if i < end:
             b = rows[i]
@@ -135,8 +132,11 @@ def advance(
     n_rows = rows.shape[0]
     for c in prange((n_rows + chunk - 1) // chunk):
         first = np.int64(c) * chunk
+        wish = np.empty(shop.items.shape[1], np.float32)
+        numbers = np.empty((2, actions.shape[1]), np.float64)
+        scratch = np.empty((2, vectors.shape[1]), np.float32)
         _advance_chunk(
-            first, min(first + chunk, n_rows), rows, shop, user, step, query, hidden, context, seed, actions,
+            first, min(first + chunk, n_rows), wish, numbers, scratch, rows, shop, user, step, query, hidden, context, seed, actions,
             items, scores, lengths, vectors, price, profit, weights, score_weights, head, table, totals,
             max_steps, positions, slates, repairs, click, cart, purchase, left, truncated, parts, reward, score,
             out_query, out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
@@ -150,7 +150,7 @@ def _copy_row(source: Any, b: Any, target: Any, r: Any) -> None:
         target[r, j] = source[b, j]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _renew_chunk(
     first: Any, end: Any, rows: Any, users: Any, shop: Any, user: Any, step: Any, query: Any, hidden: Any,
     context: Any, seed: Any, items: Any, scores: Any, head: Any, table: Any, totals: Any, max_steps: Any,

@@ -53,7 +53,7 @@ def _filter_bits(table: Any) -> Any:
     return max(32, 2 * table.shape[1])
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def place_user(
     b: Any,
     q: Any,
@@ -88,7 +88,7 @@ def place_user(
     return mended
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def clear_user(b: Any, head: Any, table: Any, totals: Any, size: Any, history: Any) -> None:
     """Forget the session of row b; `size` positions and `history` clicks are kept of it."""
     head[b, 0] = 0
@@ -102,7 +102,7 @@ def clear_user(b: Any, head: Any, table: Any, totals: Any, size: Any, history: A
         totals[b, j] = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def note_user(
     b: Any,
     r: Any,
@@ -145,7 +145,7 @@ def note_user(
     head[b, 0] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def observe_user(
     b: Any,
     r: Any,
@@ -203,7 +203,7 @@ def observe_user(
     out_progress[r, 3] = math.log1p(totals[b, 1])
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def value_user(
     b: Any,
     q: Any,  # query of the page that was shown
@@ -257,7 +257,7 @@ def value_user(
     totals[b, 5] += earned
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _diversity(b: Any, slates: Any, vectors: Any, scratch: Any) -> Any:
     """Mean of 1 - v_i . v_j over the pairs of a slate; 0 for a slate of one.
 
