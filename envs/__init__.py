@@ -72,8 +72,15 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-# Entry points are strings: nothing heavy is imported until an environment is made.
-if "SlateRank-v0" not in gymnasium.registry:
-    gymnasium.register(
-        id="SlateRank-v0", entry_point="envs.single:SlateEnv", vector_entry_point="envs.vector:SlateVectorEnv"
-    )
+def _register() -> None:
+    """Make the tasks known to Gymnasium. Entry points are strings: nothing heavy loads until one is made."""
+    from envs.tasks.registry import SUITE
+
+    points = {"SlateRank-v0": ("envs.single:SlateEnv", "envs.vector:SlateVectorEnv")}
+    points |= {entry.id: (entry.entry_point, entry.vector_entry_point) for entry in SUITE.values()}
+    for name, (single, vector) in points.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(id=name, entry_point=single, vector_entry_point=vector)
+
+
+_register()

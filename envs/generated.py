@@ -61,6 +61,10 @@ class ShopSpec:
     """Smallest and largest share of the price that the shop keeps."""
     fresh_items: bool = False
     """Whether items arrive week by week: a week's candidates are then what has come, newest unknown to the model."""
+    n_brands: int = 0
+    """Brands, spread over all items; 0: none."""
+    sponsored_share: float = 0.0
+    """Share of items that somebody pays for to be shown."""
     shopper: Shopper = field(default_factory=Shopper)
     """The users."""
     seed: int = 0
@@ -190,6 +194,8 @@ def generate_world(spec: ShopSpec) -> World:
             margin=margin,
         ),
         titles=Titles(topic, style),
+        brand=rng.integers(0, spec.n_brands, n_items).astype(np.int32) if spec.n_brands else None,
+        sponsored=rng.random(n_items) < spec.sponsored_share if spec.sponsored_share > 0.0 else None,
         queries=tuple(f"{_TOPICS[t % len(_TOPICS)]} #{q}" for q, t in enumerate(asked.tolist())),
     )
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from encoders.features import CandidateTable, FeatureTables
+from envs.rules import Rules
 from simulators.base import UserSimulator
 
 __all__ = ["RewardMix", "TaskConfig", "World"]
@@ -22,6 +26,10 @@ class World:
     """Product titles by catalogue row, for rendering."""
     queries: Sequence[str] = ()
     """Query texts by query row, for rendering."""
+    brand: NDArray[np.int32] | None = None
+    """(I,) brand code, where the shop has rules about brands."""
+    sponsored: NDArray[np.bool_] | None = None
+    """(I,) whether somebody pays for the item to be shown, where the shop sells positions."""
 
     def __deepcopy__(self, memo: object) -> World:
         """A world is read-only and may be large: Gymnasium, which deep-copies arguments, gets the same one."""
@@ -73,3 +81,5 @@ class TaskConfig:
     """The training reward."""
     duplicates: str = "repair"
     """'repair': a repeated or padded choice takes the next unused candidate; 'error': it raises."""
+    rules: Rules | None = None
+    """Rules of the shop (see `envs.business`); None: every candidate may be shown anywhere."""

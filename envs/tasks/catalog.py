@@ -1,0 +1,71 @@
+"""`SlateRank-Catalog1M-v0`: a million items."""
+
+from __future__ import annotations
+
+from envs.generated import ShopSpec
+from envs.tasks.suite import SuiteEnv, SuiteVectorEnv
+from envs.world import TaskConfig
+from simulators.shopper import Shopper
+
+__all__ = ["CatalogEnv", "CatalogVectorEnv"]
+
+
+class CatalogEnv(SuiteEnv):
+    """Rank for a shopper of a shop with a million items.
+
+    ## Description
+    The users of the Boredom task in a shop of a million items and ten thousand queries, with vectors as wide
+    as those of a real text encoder after reduction. It needs half a gigabyte and some seconds to set up; a
+    step costs little more than in a shop of a thousand.
+
+    {spaces}
+    ## Rewards
+    Training reward by default: clicks + 5 x purchases + 0.05 x mean relevance of the page; its parts are in
+    `info["reward_parts"]`. The score by which policies are compared is clicks + 5 x purchases over the
+    session (`info["score"]` page by page).
+
+    ## Starting State
+    A new user with a first query. `reset(seed=s)` starts again at `first_user`, `reset()` goes on to the next
+    user, `reset(options={"user": u})` asks for user u. A session depends on seed and user only.
+
+    ## Episode End
+    The user leaves after a page with a chance that grows as satisfaction falls (`terminated`); after 25 pages
+    the session is cut off (`truncated`). The last `info` has the sums of the session in `info["session"]`.
+
+    {arguments}
+    {reference}
+
+    ## Version History
+    * v0: first version.
+    """
+
+    ID = "SlateRank-Catalog1M-v0"
+    SHOP = ShopSpec(
+        n_items=1_000_000,
+        n_queries=10_000,
+        n_candidates=100,
+        width=64,
+        shopper=Shopper(
+            taste_mix=1.0,
+            click_bias=-3.5,
+            query_fit=2.5,
+            taste_fit=3.0,
+            purchase_bias=-2.5,
+            boredom=0.3,
+            boredom_memory=0.8,
+            annoyance=0.3,
+            click_joy=0.0,
+            purchase_joy=0.0,
+            page_cost=-0.9,
+            satisfaction_memory=0.5,
+            leave_bias=-3.0,
+            leave_satisfaction=2.0,
+        ),
+    )
+    TASK = TaskConfig(slate_size=10, n_candidates=100, max_steps=25)
+
+
+class CatalogVectorEnv(SuiteVectorEnv):
+    """Many users of `CatalogEnv` in one batch."""
+
+    TASK_ENV = CatalogEnv

@@ -1,0 +1,71 @@
+"""`SlateRank-Return-v0`: a life of several visits."""
+
+from __future__ import annotations
+
+from envs.generated import ShopSpec
+from envs.tasks.suite import SuiteEnv, SuiteVectorEnv
+from envs.world import TaskConfig
+from simulators.shopper import Shopper
+
+__all__ = ["ReturnEnv", "ReturnVectorEnv"]
+
+
+class ReturnEnv(SuiteEnv):
+    """Rank for a shopper who comes back if they were content.
+
+    ## Description
+    A visit is short. Whoever leaves comes back some days later with a chance that grows with satisfaction,
+    with a new query, and with part of satisfaction and boredom still there; or never. An episode is the
+    user's whole life. The context tells how many visits there were before and how many days lay between the
+    last two.
+
+    {spaces}
+    ## Rewards
+    Training reward by default: clicks + 5 x purchases + 0.05 x mean relevance of the page; its parts are in
+    `info["reward_parts"]`. The score by which policies are compared is clicks + 5 x purchases over the
+    session (`info["score"]` page by page).
+
+    ## Starting State
+    A new user with a first query. `reset(seed=s)` starts again at `first_user`, `reset()` goes on to the next
+    user, `reset(options={"user": u})` asks for user u. A session depends on seed and user only.
+
+    ## Episode End
+    The user leaves for good (`terminated`); after 30 pages the session is cut off (`truncated`). The last
+    `info` has the sums of the session in `info["session"]`.
+
+    {arguments}
+    {reference}
+
+    ## Version History
+    * v0: first version.
+    """
+
+    ID = "SlateRank-Return-v0"
+    SHOP = ShopSpec(
+        n_topics=50,
+        lure_quality=-0.3,
+        shopper=Shopper(
+            taste_mix=1.0,
+            click_bias=-3.0,
+            query_fit=2.0,
+            taste_fit=3.0,
+            lure_fit=0.5,
+            purchase_bias=-2.5,
+            boredom=0.4,
+            quality_joy=0.4,
+            click_joy=0.1,
+            page_cost=0.1,
+            leave_bias=-0.5,
+            leave_satisfaction=0.5,
+            return_bias=-0.5,
+            return_satisfaction=1.5,
+            return_memory=0.7,
+        ),
+    )
+    TASK = TaskConfig(slate_size=5, n_candidates=50, max_steps=30)
+
+
+class ReturnVectorEnv(SuiteVectorEnv):
+    """Many users of `ReturnEnv` in one batch."""
+
+    TASK_ENV = ReturnEnv

@@ -1,0 +1,170 @@
+"""What the tasks of the suite share: how they are made, and the parts of their documentation that follow from sizes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from envs.generated import ShopSpec, generate_world
+from envs.single import SlateEnv
+from envs.vector import SlateVectorEnv
+from envs.world import TaskConfig, World
+
+__all__ = ["SuiteEnv", "SuiteVectorEnv", "reference_returns", "suite_world"]
+
+_REFERENCE = Path(__file__).with_name("reference_returns.json")
+
+_SPACES = """## Action Space
+`MultiDiscrete([{N}] * {K})`: candidate positions 0 .. {last} in slate order, the first shown on top. A repeated choice,
+or one of a struck-out candidate, takes the next unused candidate and is counted in `info["repairs"]`; with
+`duplicates="error"` it raises.
+
+## Observation Space
+A `Dict` of `Box`es; -1 means none.
+
+| key | shape | type | range | meaning |
+|---|---|---|---|---|
+| query | (1,) | int32 | -1 .. {queries} | row of the query table |
+| context | ({F},) | float32 | any | what the shop knows: {context} |
+| candidates | ({N},) | int32 | -1 .. {items} | catalogue rows, best first; -1 where there is none to choose |
+| scores | ({N},) | float32 | 0 .. 1 | click probability by the relevance model |
+| seen | ({N},) | float32 | 0 .. {T} | how often this candidate was shown earlier in the session |
+| last_slate | ({K},) | int32 | -1 .. {items} | the previous page |
+| last_click | ({K},) | float32 | 0, 1 | its clicks |
+| last_purchase | ({K},) | float32 | 0, 1 | its purchases |
+| clicked | ({H},) | int32 | -1 .. {items} | the last {H} clicked items, newest first |
+| progress | (4,) | float32 | 0 .. 1, then 0 .. {most} | step/{T}, steps left/{T}, log(1 + clicks), log(1 + purchases) |
+
+Ids are rows of the tables in `world.features`: vectors of width {D}, {columns}, category, price.
+"""
+
+_ARGUMENTS = """## Arguments
+`gymnasium.make("envs:{id}", seed=0, first_user=0, stride=1, render_mode=None)`; `world=` and `task=` put another shop
+or another `TaskConfig` in the place of the task's own (results then are no results of this task).
+`gymnasium.make_vec("envs:{id}", num_envs=B)` gives B users in one batch, and
+`SlateVecEnv(B, *make_task("{id}"))` the same for Stable-Baselines3.
+"""
+
+
+@lru_cache(maxsize=4)
+def suite_world(shop: ShopSpec) -> World:
+    """The shop of a task, made once and shared: worlds are read-only."""
+    return generate_world(shop)
+
+
+class SuiteEnv(SlateEnv):
+    """A task of the suite: a subclass names its shop and its `TaskConfig`, and documents itself."""
+
+    ID: ClassVar[str]
+    """Gymnasium id."""
+    SHOP: ClassVar[ShopSpec]
+    """The shop, of which `make_world` makes the world."""
+    TASK: ClassVar[TaskConfig]
+    """Sizes, horizon, reward and score."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Put what follows from the sizes, and what was measured, into the documentation."""
+        super().__init_subclass__(**kwargs)
+        cls.__doc__ = (
+            inspect.cleandoc(cls.__doc__ or "")
+            .replace("{spaces}", _spaces(cls.SHOP, cls.TASK))
+            .replace("{arguments}", _ARGUMENTS.replace("{id}", cls.ID))
+            .replace("{reference}", _reference_section(cls.ID))
+        )
+
+    def __init__(
+        self,
+        world: World | None = None,
+        task: TaskConfig | None = None,
+        *,
+        seed: int = 0,
+        first_user: int = 0,
+        stride: int = 1,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(
+            self.make_world() if world is None else world,
+            self.TASK if task is None else task,
+            seed=seed,
+            first_user=first_user,
+            stride=stride,
+            render_mode=render_mode,
+        )
+
+    @classmethod
+    def make_world(cls) -> World:
+        """The task's world, shared by all who ask."""
+        return suite_world(cls.SHOP)
+
+
+class SuiteVectorEnv(SlateVectorEnv):
+    """`num_envs` users of a task of the suite in one batch; see `SlateVectorEnv`."""
+
+    TASK_ENV: ClassVar[type[SuiteEnv]]
+    """The task."""
+
+    def __init__(
+        self, num_envs: int = 1, world: World | None = None, task: TaskConfig | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            num_envs,
+            self.TASK_ENV.make_world() if world is None else world,
+            self.TASK_ENV.TASK if task is None else task,
+            **kwargs,
+        )
+
+
+@lru_cache(maxsize=1)
+def reference_returns() -> dict[str, list[dict[str, Any]]]:
+    """Task id to the measured reference scores (`python -m benchmarks.tasks`); empty where none were kept."""
+    if not _REFERENCE.is_file():
+        return {}
+    kept: dict[str, list[dict[str, Any]]] = json.loads(_REFERENCE.read_text(encoding="utf-8"))
+    return kept
+
+
+def _spaces(shop: ShopSpec, task: TaskConfig) -> str:
+    import math
+
+    from simulators.shopper import ShopperSimulator
+
+    columns = ["log_price", "popularity", "rating"] + (["arrival"] if shop.fresh_items else [])
+    return _SPACES.format(
+        N=task.n_candidates,
+        K=task.slate_size,
+        last=task.n_candidates - 1,
+        T=task.max_steps,
+        H=task.history,
+        D=shop.width,
+        F=ShopperSimulator.context_size,
+        queries=shop.n_queries - 1,
+        items=shop.n_items - 1,
+        context=", ".join(ShopperSimulator.context_names),
+        most=f"{math.log1p(task.max_steps * task.slate_size):.2f}",
+        columns=", ".join(columns),
+    )
+
+
+def _reference_section(task_id: str) -> str:
+    rows = reference_returns().get(task_id)
+    command = f"`python -m benchmarks.tasks --task {task_id}`"
+    if not rows:
+        return f"## Reference Returns\nNot measured yet; {command} does."
+    lines = [
+        "## Reference Returns",
+        f"Mean score of a session, with 95 % intervals over users and seeds; measured by {command}.",
+        "",
+        "| policy | score | interval | share of the gap |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        if row["kind"] == "score":
+            lines.append(
+                f"| {row['name']} | {row['value']:.2f} | {row['low']:.2f} to {row['high']:.2f} | {row['share']:.0%} |"
+            )
+    lines.append("")
+    lines += [f"- {row['name']}: {row['value']:.0%}" for row in rows if row["kind"] == "share"]
+    return "\n".join(lines)
