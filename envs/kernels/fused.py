@@ -16,9 +16,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from envs.kernels.page import clear_user, note_user, observe_user, place_user, value_user
+from simulators.kernels.device import device, inline_device
 from simulators.kernels.shopper import begin_user, respond_user
 from simulators.kernels.twins import Twin
 from simulators.kernels.vector import prefetch_row
@@ -29,10 +30,10 @@ _LAG = 2
 """Users between one stage and the next."""
 
 
-@njit(cache=True, _nrt=False)
+@device
 def _advance_chunk(
-    first: Any, end: Any, wish: Any, numbers: Any, scratch: Any, rows: Any, shop: Any, user: Any, step: Any, query: Any, hidden: Any, context: Any, seed: Any,
-    actions: Any, items: Any, scores: Any, lengths: Any, vectors: Any, price: Any, profit: Any, weights: Any,
+    first: Any, end: Any, wish: Any, numbers: Any, scratch: Any, rows: Any, shop: Any, user: Any, step: Any,
+    query: Any, hidden: Any, context: Any, seed: Any, actions: Any, items: Any, scores: Any, lengths: Any, vectors: Any, price: Any, profit: Any, weights: Any,
     score_weights: Any, head: Any, table: Any, totals: Any, max_steps: Any, positions: Any, slates: Any,
     repairs: Any, click: Any, cart: Any, purchase: Any, left: Any, truncated: Any, parts: Any, reward: Any,
     score: Any, out_query: Any, out_context: Any, out_candidates: Any, out_scores: Any, out_seen: Any,
@@ -136,21 +137,21 @@ def advance(
         numbers = np.empty((2, actions.shape[1]), np.float64)
         scratch = np.empty((2, vectors.shape[1]), np.float32)
         _advance_chunk(
-            first, min(first + chunk, n_rows), wish, numbers, scratch, rows, shop, user, step, query, hidden, context, seed, actions,
-            items, scores, lengths, vectors, price, profit, weights, score_weights, head, table, totals,
+            first, min(first + chunk, n_rows), wish, numbers, scratch, rows, shop, user, step, query, hidden, context,
+            seed, actions,            items, scores, lengths, vectors, price, profit, weights, score_weights, head, table, totals,
             max_steps, positions, slates, repairs, click, cart, purchase, left, truncated, parts, reward, score,
             out_query, out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
             out_last_purchase, out_clicked, out_progress,
         )  # fmt: skip
 
 
-@njit(cache=True, inline="always")
+@inline_device
 def _copy_row(source: Any, b: Any, target: Any, r: Any) -> None:
     for j in range(source.shape[1]):
         target[r, j] = source[b, j]
 
 
-@njit(cache=True, _nrt=False)
+@device
 def _renew_chunk(
     first: Any, end: Any, rows: Any, users: Any, shop: Any, user: Any, step: Any, query: Any, hidden: Any,
     context: Any, seed: Any, items: Any, scores: Any, head: Any, table: Any, totals: Any, max_steps: Any,

@@ -16,8 +16,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from simulators.kernels.device import device, inline_device
 from simulators.kernels.vector import dot
 
 __all__ = ["MOST_ITEMS", "clear_user", "note_user", "observe_user", "place_user", "value_user"]
@@ -31,13 +31,13 @@ _CLICK, _PURCHASE = 1 << 24, 1 << 25
 _MOST = np.uint32(255)  # counts stop here
 
 
-@njit(cache=True, inline="always")
+@inline_device
 def _mixed(item: Any) -> Any:
     """Knuth's multiplicative hash: 32 bits, the upper ones well mixed."""
     return (np.uint64(np.uint32(item)) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
 
 
-@njit(cache=True, inline="always")
+@inline_device
 def _slot(table: Any, b: Any, item: Any) -> Any:
     """Where `item` is in the hash row b, or the empty slot where it would go."""
     mask = np.uint64(table.shape[1] - 1)
@@ -47,13 +47,13 @@ def _slot(table: Any, b: Any, item: Any) -> Any:
     return at
 
 
-@njit(cache=True, inline="always")
+@inline_device
 def _filter_bits(table: Any) -> Any:
     """Bits of a session's filter: twice the slots of its table, at least one word."""
     return max(32, 2 * table.shape[1])
 
 
-@njit(cache=True, _nrt=False)
+@device
 def place_user(
     b: Any,
     q: Any,
@@ -88,7 +88,7 @@ def place_user(
     return mended
 
 
-@njit(cache=True, _nrt=False)
+@device
 def clear_user(b: Any, head: Any, table: Any, totals: Any, size: Any, history: Any) -> None:
     """Forget the session of row b; `size` positions and `history` clicks are kept of it."""
     head[b, 0] = 0
@@ -102,7 +102,7 @@ def clear_user(b: Any, head: Any, table: Any, totals: Any, size: Any, history: A
         totals[b, j] = 0.0
 
 
-@njit(cache=True, _nrt=False)
+@device
 def note_user(
     b: Any,
     r: Any,
@@ -145,7 +145,7 @@ def note_user(
     head[b, 0] += 1
 
 
-@njit(cache=True, _nrt=False)
+@device
 def observe_user(
     b: Any,
     r: Any,
@@ -203,7 +203,7 @@ def observe_user(
     out_progress[r, 3] = math.log1p(totals[b, 1])
 
 
-@njit(cache=True, _nrt=False)
+@device
 def value_user(
     b: Any,
     q: Any,  # query of the page that was shown
@@ -257,7 +257,7 @@ def value_user(
     totals[b, 5] += earned
 
 
-@njit(cache=True, _nrt=False)
+@device
 def _diversity(b: Any, slates: Any, vectors: Any, scratch: Any) -> Any:
     """Mean of 1 - v_i . v_j over the pairs of a slate; 0 for a slate of one.
 

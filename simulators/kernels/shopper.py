@@ -10,10 +10,11 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from simulators.kernels.clicks import draw_clicks, log_probability
+from simulators.kernels.device import device, inline_device
 from simulators.kernels.rng import Purpose, uniform, uniform4
 from simulators.kernels.tables import sigmoid
 from simulators.kernels.twins import Twin
@@ -164,25 +165,25 @@ class ShopperTables(NamedTuple):
     users_per_week: int
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _row_of(u: Any, n: Any) -> Any:
     """A row 0 .. n-1 from a uniform number."""
     return min(np.int64(u * n), n - 1)
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _week(tables: Any, user: Any) -> Any:
     return (np.int64(user) // tables.users_per_week) % tables.n_weeks
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _query_of(tables: Any, user: Any, u: Any) -> Any:
     """A query of the user's week: queries lie in blocks, one a week."""
     size = tables.queries.shape[0] // tables.n_weeks
     return _week(tables, user) * size + _row_of(u, size)
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _to_unit(vector: Any, width: Any) -> None:
     square = dot(vector[:width], vector[:width])
     if square > 0.0:
@@ -191,7 +192,7 @@ def _to_unit(vector: Any, width: Any) -> None:
             vector[d] *= scale
 
 
-@njit(cache=True, _nrt=False)
+@device
 def begin_user(tables: Any, user: Any, seed: Any, hidden: Any, context: Any) -> Any:
     """Write the hidden row and the context of `user` as they arrive; gives their first query.
 
@@ -228,7 +229,7 @@ def begin_user(tables: Any, user: Any, seed: Any, hidden: Any, context: Any) -> 
     return _query_of(tables, user, uniform(seed, user, 0, _FIRST_QUERY, 0))
 
 
-@njit(cache=True, _nrt=False)
+@device
 def _wish(tables: Any, query: Any, hidden: Any, wish: Any) -> None:
     """The vector (D,) whose product with an item is the fit to query and taste."""
     w = tables.constants
@@ -240,7 +241,7 @@ def _wish(tables: Any, query: Any, hidden: Any, wish: Any) -> None:
         wish[d] = to_query * wanted[d] + to_taste * hidden[d]
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _click_logit(tables: Any, hidden: Any, wish: Any, item: Any) -> Any:
     w = tables.constants
     width = tables.items.shape[1]
@@ -255,7 +256,7 @@ def _click_logit(tables: Any, hidden: Any, wish: Any, item: Any) -> Any:
     )
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _cart_chance(tables: Any, hidden: Any, item: Any) -> Any:
     """Chance that a clicked item is put into the cart (bought at once, where checkout is certain)."""
     w = tables.constants
@@ -276,7 +277,7 @@ def _cart_chance(tables: Any, hidden: Any, item: Any) -> Any:
     )
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _checkout_chance(tables: Any, hidden: Any) -> Any:
     w = tables.constants
     if w[_CHECKOUT_BIAS] == np.inf:
@@ -284,7 +285,7 @@ def _checkout_chance(tables: Any, hidden: Any) -> Any:
     return sigmoid(w[_CHECKOUT_BIAS] + w[_CHECKOUT_INTENT] * hidden[tables.items.shape[1] + _INTENT])
 
 
-@njit(cache=True, _nrt=False)
+@device
 def _look(tables: Any, hidden: Any, slate: Any, wish: Any, logits: Any, after_click: Any) -> None:
     """Logits (K,) and the chance to go on after a click (K,) of a page."""
     w = tables.constants
@@ -300,7 +301,7 @@ def _look(tables: Any, hidden: Any, slate: Any, wish: Any, logits: Any, after_cl
             after_click[k] = w[_AFTER_SKIP] * (1.0 - sigmoid(content))
 
 
-@njit(cache=True, _nrt=False)
+@device
 def _settle(tables: Any, hidden: Any, slate: Any, click: Any, purchase: Any) -> None:
     """What an answered page does to the user: boredom, satisfaction, intent, drift of taste."""
     w = tables.constants
@@ -353,7 +354,7 @@ def _settle(tables: Any, hidden: Any, slate: Any, click: Any, purchase: Any) -> 
         _to_unit(hidden, width)
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _leave_chance(tables: Any, hidden: Any) -> Any:
     w = tables.constants
     width = tables.items.shape[1]
@@ -362,7 +363,7 @@ def _leave_chance(tables: Any, hidden: Any) -> Any:
     )
 
 
-@njit(cache=True, _nrt=False, inline="always")
+@inline_device
 def _return_chance(tables: Any, hidden: Any) -> Any:
     w = tables.constants
     if w[_RETURN_BIAS] == -np.inf:
@@ -371,7 +372,7 @@ def _return_chance(tables: Any, hidden: Any) -> Any:
     return sigmoid(w[_RETURN_BIAS] + w[_RETURN_SATISFACTION] * satisfaction)
 
 
-@njit(cache=True, _nrt=False)
+@device
 def _come_back(tables: Any, hidden: Any) -> None:
     """Begin another visit: what happened fades."""
     w = tables.constants
@@ -384,7 +385,7 @@ def _come_back(tables: Any, hidden: Any) -> None:
         hidden[j] *= fading
 
 
-@njit(cache=True, _nrt=False)
+@device
 def respond_user(
     tables: Any,
     user: Any,
