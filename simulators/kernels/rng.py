@@ -43,6 +43,7 @@ class Purpose(IntEnum):
     PLANNER = 10
     TRUE_USER = 11
     PLUG_IN = 12
+    STOCK = 13
 
 
 _M0 = np.uint64(0xD2511F53)
