@@ -315,6 +315,19 @@ class ShopperSimulator:
         )
         return ItemAppeal(click=click, purchase=purchase)
 
+    def boredom(self, state: SessionState, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """How bored users are with the groups of `items` (B, M), shape (B, M); 0 at -1. For oracles."""
+        first = self._items.shape[1] + kernels.N_SCALARS
+        group = self.item_traits[items, len(self.trait_names)].astype(np.int64)
+        found: NDArray[np.float32] = np.take_along_axis(state.hidden, first + group, axis=1)
+        return np.where(items >= 0, found, np.float32(0.0))
+
+    def moods(self, state: SessionState) -> NDArray[np.float32]:
+        """Satisfaction and intent (B, 2). For oracles."""
+        first = self._items.shape[1]
+        columns = [first + kernels.SCALARS.index(name) for name in ("satisfaction", "intent")]
+        return state.hidden[:, columns]
+
     def examination_weights(self, n_positions: int) -> NDArray[np.float32]:
         """(K,) typical probability that a position is looked at."""
         user, k = self.shopper, np.arange(n_positions, dtype=np.float64)
