@@ -15,6 +15,7 @@ from envs.history import History
 from envs.kernels.core import first_outside
 from envs.observation import Observation
 from envs.results import EpisodeStats, RewardParts, StepResult
+from envs.rules import PageRules
 from envs.tables import CandidateRows, check_task, prepare_tables
 from envs.world import TaskConfig, World
 from simulators.base import SessionState
@@ -90,7 +91,7 @@ class SlateCore:
         self._tables = prepare_tables(world, self.task)
         self._history = History(n_users, self.task, world.features.n_items)
         rules = getattr(self.task, "rules", None)
-        self._rules = None if rules is None else rules.bind(world, self.task)
+        self._rules: PageRules | None = None if rules is None else rules.bind(world, self.task)
         self._engine: Engine = self._make_engine()
         self._everyone = np.arange(n_users, dtype=np.int64)
         self._state: SessionState | None = None
@@ -109,6 +110,11 @@ class SlateCore:
     def candidates(self) -> CandidateRows:
         """The first N candidates of every query."""
         return self._tables.candidates
+
+    @property
+    def rules(self) -> PageRules | None:
+        """The task's rules at work in this core; None where it has none."""
+        return self._rules
 
     @property
     def state(self) -> SessionState:

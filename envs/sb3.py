@@ -115,10 +115,8 @@ class SlateVecEnv(VecEnv):
         """Nothing to release."""
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """(B, K * N) choices that are not padding (the name sb3-contrib looks for)."""
-        lengths = self.core.candidates.lengths[self.core.state.query]  # (B,)
-        valid = np.arange(self.task.n_candidates) < lengths[:, None]  # (B, N)
-        return np.tile(valid, (1, self.task.slate_size))
+        """(B, K * N) choices that can be shown at all (the name sb3-contrib looks for)."""
+        return np.tile(self.core.choices(), (1, self.task.slate_size))
 
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         """The attribute for each slot in `indices`; all slots share the environment's."""

@@ -144,6 +144,10 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
             "purchase": result.feedback.purchase[0],
             "reward_parts": {name: float(part[0]) for name, part in result.reward_parts.as_dict().items()},
         }
+        if result.feedback.cart is not None:
+            info["cart"] = result.feedback.cart[0]
+        if result.costs:
+            info["costs"] = {name: float(cost[0]) for name, cost in result.costs.items()}
         if result.finished.size:
             info["session"] = result.episodes.row(0)
         if self.render_mode == "human":
@@ -157,10 +161,8 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
         )
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """(K * N,) choices that are not padding, position by position (the name sb3-contrib looks for)."""
-        query = int(self.state.query[0])
-        valid = np.arange(self.task.n_candidates) < self.core.candidates.lengths[query]
-        return np.tile(valid, self.task.slate_size)
+        """(K * N,) choices that can be shown at all, position by position (the name sb3-contrib looks for)."""
+        return np.tile(self.core.choices()[0], self.task.slate_size)
 
     def render(self) -> Any:
         """The last page: text for "ansi", an RGB array for "rgb_array"; "human" prints at each step."""

@@ -115,7 +115,7 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
         result = self.core.step(actions)
         self._page = (query, result)
         done = result.terminated | result.truncated
-        values = {
+        values: dict[str, Any] = {
             "score": result.score,
             "repairs": result.repairs,
             "slate": result.slates,
@@ -123,6 +123,10 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
             "purchase": result.feedback.purchase,
             "reward_parts": result.reward_parts.as_dict(),
         }
+        if result.feedback.cart is not None:
+            values["cart"] = result.feedback.cart
+        if result.costs:
+            values["costs"] = dict(result.costs)
         info = self._user_info() | _masked(values, ~done)
         if result.finished.size:
             final = np.full(self.num_envs, None, object)

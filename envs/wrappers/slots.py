@@ -78,8 +78,15 @@ class SlotBySlot(gymnasium.Wrapper[Arrays, Any, Arrays, Any], gymnasium.utils.Re
         """(N,) candidates that may still be chosen (the name sb3-contrib looks for)."""
         if self._observation is None:
             raise InputError("there is no page to fill", where="SlotBySlot", mend="call reset() first")
-        mask: NDArray[np.bool_] = self._observation["candidates"] >= 0
+        candidates = self._observation["candidates"]
+        mask: NDArray[np.bool_] = candidates >= 0
         mask[self._page] = False
+        rules = self._inner.core.rules
+        if rules is not None and hasattr(rules, "legal"):
+            kept: NDArray[np.bool_] = mask & rules.legal(candidates, np.array(self._page, np.int64))
+            mask = (
+                kept if kept.any() else mask
+            )  # where no choice keeps the rules, the environment breaks them too
         return mask
 
     def _observed(self) -> Arrays:
