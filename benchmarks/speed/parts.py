@@ -10,6 +10,9 @@ import numba
 
 from benchmarks.common import Case, case
 from benchmarks.speed import contestants as us
+from benchmarks.speed.limits import limit_terms
+from benchmarks.speed.phases import separate_phases, whole_step
+from benchmarks.speed.table import number
 from benchmarks.speed.timing import in_turn
 from benchmarks.speed.worlds import speed_world
 
@@ -126,4 +129,38 @@ def threads(*, n_users: int, seconds: float, rounds: int) -> list[Case]:
     ]
 
 
-PARTS: dict[str, Callable[..., list[Case]]] = {"catalogue": catalogue, "faces": faces, "threads": threads}
+def profile(*, n_items: int, seconds: float) -> list[Case]:
+    """Where the time of a step goes, on one thread, beside its lower limit."""
+    numba.set_num_threads(1)
+    world, n_users = speed_world(n_items), 1024
+    step, traffic = whole_step(world, n_users, seconds=seconds)
+    phases = separate_phases(world, n_users, seconds=seconds)
+    terms = limit_terms(world, n_users, traffic)
+    whole = step.advance + step.renew + step.rest
+    limit = sum(term.nanoseconds for term in terms)
+    what = f"{n_items:,} items"
+
+    def share(name: str, value: float, of: float) -> Case:
+        return case(f"{what}: {name}", value, "ns a user-step", of)
+
+    return [
+        share("whole step (reference: the lower limit)", whole, limit),
+        share("of it the one pass (reference here and below: the whole step)", step.advance, whole),
+        share("of it renewing finished sessions", step.renew, whole),
+        share("of it Python", step.rest, whole),
+        *(share(f"as a kernel of its own: {name}", value, whole) for name, value in phases.items()),
+        *(
+            share(f"limit: {term.what}, {number(term.count)} {term.unit}", term.nanoseconds, limit)
+            for term in terms
+        ),
+        case(f"{what}: clicks a page", traffic.clicks, "clicks"),
+        case(f"{what}: steps that end a session", traffic.ends, "share"),
+    ]
+
+
+PARTS: dict[str, Callable[..., list[Case]]] = {
+    "catalogue": catalogue,
+    "faces": faces,
+    "threads": threads,
+    "profile": profile,
+}

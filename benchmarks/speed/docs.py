@@ -1,0 +1,66 @@
+"""Writes the tables of docs/performance.md from the kept results, so that no figure is copied by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from behavior.errors import InputError
+from benchmarks.speed.table import number
+
+__all__ = ["DOCUMENT", "RESULTS", "markdown", "write_tables"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+RESULTS = _ROOT / "benchmarks" / "results"
+DOCUMENT = _ROOT / "docs" / "performance.md"
+_BLOCK = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- end of table -->", re.DOTALL)
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The result of a benchmark as a Markdown table under a line that says on what it was measured."""
+    versions = ", ".join(f"{name} {text}" for name, text in found["versions"].items())
+    lines = [
+        f"{found['machine']}; {versions}.",
+        "",
+        "| case | value | unit | reference | ratio |",
+        "|---|---:|---|---:|---:|",
+    ]
+    for row in found["cases"]:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        cells = (row["case"], number(row["value"]), row["unit"], number(row["reference"]), ratio)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_tables(document: Path = DOCUMENT, results: Path = RESULTS) -> list[str]:
+    """Fill each block `<!-- table: NAME --> ... <!-- end of table -->` from results/NAME.json.
+
+    Returns:
+        The names of the tables that were written; one without a result is left as it stands.
+
+    Raises:
+        InputError: There is no such document, or no table in it has a result.
+    """
+    if not document.is_file():
+        raise InputError(f"there is no {document}", where="write_tables", mend="name the document to fill")
+    written = []
+
+    def fill(block: re.Match[str]) -> str:
+        file = results / f"{block['name']}.json"
+        if not file.is_file():
+            return block[0]
+        written.append(block["name"])
+        table = markdown(json.loads(file.read_text(encoding="utf-8")))
+        return f"<!-- table: {block['name']} -->\n{table}\n<!-- end of table -->"
+
+    text = _BLOCK.sub(fill, document.read_text(encoding="utf-8"))
+    if not written:
+        raise InputError(
+            f"no table of {document} has a result in {results}",
+            where="write_tables",
+            mend="run the benchmarks with --json first",
+        )
+    document.write_text(text, encoding="utf-8")
+    return written
