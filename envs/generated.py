@@ -19,7 +19,7 @@ from encoders.features import CandidateTable, FeatureTables, RelevanceTables
 from envs.world import World
 from simulators.shopper import ItemTraits, Shopper, ShopperSimulator
 
-__all__ = ["ShopSpec", "Titles", "generate_world"]
+__all__ = ["ShopSpec", "Titles", "generate_world", "style_name"]
 
 _STYLES = ("Red", "Blue", "Oak", "Steel", "Soft", "Small", "Large", "Light", "Classic", "Travel")
 _TOPICS = ("chair", "lamp", "kettle", "jacket", "mug", "shelf", "boots", "blanket", "clock", "bag")
@@ -95,11 +95,16 @@ class Titles(Sequence[str]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         row = range(len(self))[index]  # IndexError beyond the end
-        style, topic = _STYLES[self._style[row] % len(_STYLES)], _TOPICS[self._topic[row] % len(_TOPICS)]
-        return f"{style} {topic} {row}"
+        topic = _TOPICS[self._topic[row] % len(_TOPICS)]
+        return f"{style_name(int(self._style[row]))} {topic} {row}"
 
     def __iter__(self) -> Iterator[str]:
         return (self[row] for row in range(len(self)))
+
+
+def style_name(style: int) -> str:
+    """The word that stands for a style in titles."""
+    return _STYLES[style % len(_STYLES)]
 
 
 def generate_world(spec: ShopSpec) -> World:

@@ -13,9 +13,10 @@ from envs.single import SlateEnv
 from envs.vector import SlateVectorEnv
 from envs.world import TaskConfig, World
 
-__all__ = ["SuiteEnv", "SuiteVectorEnv", "reference_returns", "suite_world"]
+__all__ = ["REFERENCE", "SuiteEnv", "SuiteVectorEnv", "reference_returns", "suite_world"]
 
-_REFERENCE = Path(__file__).with_name("reference_returns.json")
+REFERENCE = Path(__file__).with_name("reference_returns.json")
+"""Where `python -m envs reference` keeps what the benchmark measured."""
 
 _SPACES = """## Action Space
 `MultiDiscrete([{N}] * {K})`: candidate positions 0 .. {last} in slate order, the first shown on top. A repeated choice,
@@ -120,9 +121,9 @@ class SuiteVectorEnv(SlateVectorEnv):
 @lru_cache(maxsize=1)
 def reference_returns() -> dict[str, list[dict[str, Any]]]:
     """Task id to the measured reference scores (`python -m benchmarks.tasks`); empty where none were kept."""
-    if not _REFERENCE.is_file():
+    if not REFERENCE.is_file():
         return {}
-    kept: dict[str, list[dict[str, Any]]] = json.loads(_REFERENCE.read_text(encoding="utf-8"))
+    kept: dict[str, list[dict[str, Any]]] = json.loads(REFERENCE.read_text(encoding="utf-8"))
     return kept
 
 
