@@ -18,7 +18,7 @@ from simulators.shopper import ShopperSimulator
 
 __all__ = ["FusedEngine", "can_fuse"]
 
-_LARGEST = 64
+_LARGEST = 32
 """Users a thread takes at a time, at most; no result depends on it."""
 
 
@@ -45,9 +45,10 @@ class FusedEngine:
         self.history = history
         self.shop = simulator.tables(task.slate_size)
         rows = tables.candidates
-        self._page = (rows.items, rows.scores, rows.lengths, tables.vectors, tables.price, tables.profit,
+        self._page = (rows.items, rows.scores, rows.lengths, tables.vectors,
+                      not np.may_share_memory(tables.vectors, self.shop.items), tables.price, tables.profit,
                       tables.weights, tables.score_weights)  # fmt: skip
-        self._records = (history.head, history.table, history.totals, np.int64(task.max_steps))
+        self._records = (history.head, history.table, history.shown, history.totals, np.int64(task.max_steps))
 
     def advance(
         self, state: SessionState, actions: NDArray[np.int64], rows: NDArray[np.int64], seed: np.uint64
@@ -83,7 +84,7 @@ class FusedEngine:
             )  # fmt: skip
             check_strict(state, actions, page.positions, page.repairs, self.tables)
         fused.advance(
-            n_rows, _chunk(n_rows), rows, self.shop, state.user, state.step, state.query, state.hidden,
+            n_rows, _portion(n_rows), rows, self.shop, state.user, state.step, state.query, state.hidden,
             state.context, seed, actions, *self._page, *self._records, page.positions, page.slates, page.repairs,
             page.feedback.click, page.feedback.cart, page.feedback.purchase, page.terminated, page.truncated,
             page.parts, page.reward, page.score, *page.observation.arrays(),
@@ -105,13 +106,13 @@ class FusedEngine:
             n_rows, state.context.shape[1], self.task.n_candidates, self.task.slate_size, self.task.history
         )
         fused.renew(
-            n_rows, _chunk(n_rows), rows, users, self.shop, state.user, state.step, state.query, state.hidden,
+            n_rows, _portion(n_rows), rows, users, self.shop, state.user, state.step, state.query, state.hidden,
             state.context, seed, candidates.items, candidates.scores, *self._records, *observation.arrays(),
             *before.arrays(),
         )  # fmt: skip
         return before
 
 
-def _chunk(n_rows: int) -> int:
+def _portion(n_rows: int) -> int:
     """Users a thread takes at a time: a few portions a thread, as long as the stages are well filled."""
     return max(8, min(_LARGEST, -(-n_rows // (4 * numba.get_num_threads()))))

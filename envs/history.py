@@ -54,6 +54,7 @@ class History:
         self.clicks_kept = task.history
         self.head = np.empty((n_users, -(-words // 16) * 16), np.int32)  # whole cache lines
         self.table = np.empty((n_users, width), np.uint32)
+        self.shown = np.empty((n_users, task.n_candidates), np.uint8)
         self.totals = np.empty((n_users, 8), np.float64)
         """Clicks, purchases, return, revenue, carts, profit of each session so far; two spare columns."""
         self.clear(np.arange(n_users))
@@ -65,12 +66,18 @@ class History:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that changes, by name (no copies)."""
-        return {"head": self.head, "table": self.table, "totals": self.totals}
+        return {"head": self.head, "table": self.table, "shown": self.shown, "totals": self.totals}
 
     def clear(self, rows: NDArray[np.int64]) -> None:
         """Start new sessions at `rows`."""
         kernels.clear(
-            rows.shape[0], rows, self.head, self.table, self.totals, self.slate_size, self.clicks_kept
+            rows.shape[0],
+            rows,
+            self.head,
+            self.table,
+            self.shown,
+            self.totals,
+            self.slate_size + self.clicks_kept,
         )
 
     def note(
@@ -142,6 +149,7 @@ class History:
             self.horizon,
             self.head,
             self.table,
+            self.shown,
             self.totals,
             *out.arrays(),
         )

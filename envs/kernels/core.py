@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from envs.kernels.page import clear_user, note_user, observe_user, place_user, value_user
+from envs.kernels.page import clear_user, note_user, observe_user, place_user, recount_user, value_user
 from simulators.kernels.twins import Twin
 
 __all__ = ["clear", "first_outside", "note", "observe", "place", "value"]
@@ -46,16 +46,22 @@ def place(
     repairs: Any,  # out (B,)
 ) -> None:
     """Actions to slates; a repeated or padded choice takes the next unused candidate, cyclically."""
-    for r in prange(rows.shape[0]):
-        b = rows[r]
-        repairs[b] = place_user(b, query[b], actions, items, lengths, positions, slates)
+    n_rows = rows.shape[0]
+    for c in prange((n_rows + _CHUNK - 1) // _CHUNK):
+        chunk = np.int64(
+            c
+        )  # numba counts pranges in unsigned numbers, and mixes them with signed ones to floats
+        taken = np.zeros(items.shape[1], np.uint8)
+        for r in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n_rows)):
+            b = rows[r]
+            repairs[b] = place_user(b, query[b], actions, items, lengths, positions, slates, taken)
 
 
 @Twin
-def clear(rows: Any, head: Any, table: Any, totals: Any, size: Any, history: Any) -> None:
+def clear(rows: Any, head: Any, table: Any, shown: Any, totals: Any, n_kept: Any) -> None:
     """Forget the sessions of the users at `rows`."""
     for r in prange(rows.shape[0]):
-        clear_user(rows[r], head, table, totals, size, history)
+        clear_user(rows[r], head, table, shown, totals, n_kept)
 
 
 @Twin
@@ -72,7 +78,7 @@ def note(
 ) -> None:
     """Write a shown page and its feedback into the records of the users at `rows`."""
     for i in prange(rows.shape[0]):
-        r = np.int64(i)  # numba counts pranges in unsigned numbers, and mixes them with signed ones to floats
+        r = np.int64(i)
         b = rows[r]
         note_user(b, r if compact else b, slates, click, purchase, history, head, table, totals)
 
@@ -88,6 +94,7 @@ def observe(
     horizon: Any,
     head: Any,
     table: Any,
+    shown: Any,
     totals: Any,
     out_query: Any,  # (B, 1), or (R, 1) where compact; so are all that follow
     out_context: Any,
@@ -101,32 +108,38 @@ def observe(
     out_progress: Any,
 ) -> None:
     """Write what an agent sees of the users at `rows`."""
-    for i in prange(rows.shape[0]):
-        r = np.int64(i)
-        b = rows[r]
-        observe_user(
-            b,
-            r if compact else b,
-            r if compact else np.int64(query[b]),
-            query[b],
-            context,
-            candidates,
-            scores,
-            horizon,
-            head,
-            table,
-            totals,
-            out_query,
-            out_context,
-            out_candidates,
-            out_scores,
-            out_seen,
-            out_last_slate,
-            out_last_click,
-            out_last_purchase,
-            out_clicked,
-            out_progress,
-        )
+    n_rows, n_candidates = rows.shape[0], candidates.shape[1]
+    n_kept = out_last_slate.shape[1] + out_clicked.shape[1]
+    for c in prange((n_rows + _CHUNK - 1) // _CHUNK):
+        chunk = np.int64(c)
+        maybe, hits = np.empty(n_candidates, np.uint8), np.empty(n_candidates + 1, np.int32)
+        for r in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n_rows)):
+            b = rows[r]
+            q = r if compact else np.int64(query[b])
+            recount_user(b, q, candidates, n_kept, head, table, shown, maybe, hits)
+            observe_user(
+                b,
+                r if compact else b,
+                q,
+                query[b],
+                context,
+                candidates,
+                scores,
+                horizon,
+                head,
+                shown,
+                totals,
+                out_query,
+                out_context,
+                out_candidates,
+                out_scores,
+                out_seen,
+                out_last_slate,
+                out_last_click,
+                out_last_purchase,
+                out_clicked,
+                out_progress,
+            )
 
 
 @Twin
@@ -151,30 +164,25 @@ def value(
     totals: Any,  # (B, 8)
 ) -> None:
     """The parts of the reward, their weighted sum, and the task's score, for the users at `rows`."""
-    n_rows = rows.shape[0]
-    for c in prange((n_rows + _CHUNK - 1) // _CHUNK):
-        chunk = np.int64(c)
-        scratch = np.empty((2, vectors.shape[1]), np.float32)
-        for r in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n_rows)):
-            b = rows[r]
-            value_user(
-                b,
-                query[b],
-                slates,
-                positions,
-                click,
-                cart,
-                purchase,
-                left,
-                scores,
-                vectors,
-                price,
-                profit,
-                weights,
-                score_weights,
-                scratch,
-                parts,
-                value_out,
-                score,
-                totals,
-            )
+    for r in prange(rows.shape[0]):
+        b = rows[r]
+        value_user(
+            b,
+            query[b],
+            slates,
+            positions,
+            click,
+            cart,
+            purchase,
+            left,
+            scores,
+            vectors,
+            price,
+            profit,
+            weights,
+            score_weights,
+            parts,
+            value_out,
+            score,
+            totals,
+        )

@@ -1,8 +1,8 @@
 """The whole step of the built-in shopper in one pass over the users, and the renewal of finished sessions in another.
 
 They call the same row functions as the separate kernels, so both ways give the same bits. What is gained is memory:
-a user's rows are touched once, while they are near. Users go through three stages, a few users apart, so that what
-the next stage of a user will read is asked for ahead of time:
+what a user's step touches stays near from its first use to its last. A portion of some tens of users goes through three
+stages, each of which asks ahead for what the next will read:
 
 1. place the slate; ask for the shown items' vectors and traits;
 2. respond, value, remember; ask for the next query's candidates;
@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from envs.kernels.page import clear_user, note_user, observe_user, place_user, value_user
+from envs.kernels.page import (
+    clear_user,
+    note_user,
+    observe_user,
+    place_user,
+    recall_user,
+    recount_user,
+    value_user,
+)
 from simulators.kernels.device import device, inline_device
 from simulators.kernels.shopper import begin_user, respond_user
 from simulators.kernels.twins import Twin
@@ -26,66 +34,64 @@ from simulators.kernels.vector import prefetch_row
 
 __all__ = ["advance", "renew"]
 
-_LAG = 2
-"""Users between one stage and the next."""
-
 
 @device
-def _advance_chunk(
-    first: Any, end: Any, wish: Any, numbers: Any, scratch: Any, rows: Any, shop: Any, user: Any, step: Any,
-    query: Any, hidden: Any, context: Any, seed: Any, actions: Any, items: Any, scores: Any, lengths: Any, vectors: Any, price: Any, profit: Any, weights: Any,
-    score_weights: Any, head: Any, table: Any, totals: Any, max_steps: Any, positions: Any, slates: Any,
-    repairs: Any, click: Any, cart: Any, purchase: Any, left: Any, truncated: Any, parts: Any, reward: Any,
-    score: Any, out_query: Any, out_context: Any, out_candidates: Any, out_scores: Any, out_seen: Any,
-    out_last_slate: Any, out_last_click: Any, out_last_purchase: Any, out_clicked: Any, out_progress: Any,
+def _advance_portion(
+    first: Any, end: Any, rows: Any, shop: Any, user: Any, step: Any, query: Any, hidden: Any, context: Any,
+    seed: Any, actions: Any, items: Any, scores: Any, lengths: Any, vectors: Any, apart: Any, price: Any,
+    profit: Any, weights: Any, score_weights: Any, head: Any, table: Any, shown: Any, totals: Any, max_steps: Any,
+    positions: Any, slates: Any, repairs: Any, click: Any, cart: Any, purchase: Any, left: Any, truncated: Any,
+    parts: Any, reward: Any, score: Any, out_query: Any, out_context: Any, out_candidates: Any, out_scores: Any,
+    out_seen: Any, out_last_slate: Any, out_last_click: Any, out_last_purchase: Any, out_clicked: Any,
+    out_progress: Any, wish: Any, numbers: Any, taken: Any, maybe: Any, hits: Any, anew: Any,
 ) -> None:  # fmt: skip
     """The users at rows[first:end]; see `advance`."""
     size, history = actions.shape[1], out_clicked.shape[1]
-    width, shop_width = vectors.shape[1], shop.items.shape[1]
-    apart = vectors.shape[0] != shop.items.shape[0] or width != shop_width
-    for i in range(first, end + 2 * _LAG):
-        if i < end:
-            b = rows[i]
-            repairs[b] = place_user(b, query[b], actions, items, lengths, positions, slates)
-            for k in range(size):
-                prefetch_row(shop.items, slates[b, k])
-                prefetch_row(shop.traits, slates[b, k])
-                if apart:
-                    prefetch_row(vectors, slates[b, k])
-        j = i - _LAG
-        if first <= j < end:
-            b = rows[j]
-            shown = query[b]
-            gone, following = respond_user(
-                shop, user[b], step[b], shown, seed, slates[b], hidden[b], context[b], click[b], cart[b],
-                purchase[b], wish, numbers[0], numbers[1],
-            )  # fmt: skip
-            left[b] = gone
-            step[b] += 1
-            if not gone:  # a user who left has no next query: the last observation keeps the one answered
-                query[b] = following
-            if query[b] != shown:
-                prefetch_row(items, query[b])
-                prefetch_row(scores, query[b])
-            value_user(
-                b, shown, slates, positions, click, cart, purchase, left, scores, vectors, price, profit,
-                weights, score_weights, scratch, parts, reward, score, totals,
-            )  # fmt: skip
-            note_user(b, b, slates, click, purchase, history, head, table, totals)
-            truncated[b] = not gone and head[b, 0] >= max_steps
-        j = i - 2 * _LAG
-        if first <= j:
-            b = rows[j]
-            observe_user(
-                b, b, query[b], query[b], context, items, scores, max_steps, head, table, totals, out_query,
-                out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
-                out_last_purchase, out_clicked, out_progress,
-            )  # fmt: skip
+    for i in range(first, end):
+        b = rows[i]
+        repairs[b] = place_user(b, query[b], actions, items, lengths, positions, slates, taken)
+        for k in range(size):
+            prefetch_row(shop.items, slates[b, k])
+            prefetch_row(shop.traits, slates[b, k])
+            if apart:
+                prefetch_row(vectors, slates[b, k])
+    for i in range(first, end):
+        b = rows[i]
+        before = query[b]
+        gone, following = respond_user(
+            shop, user[b], step[b], before, seed, slates[b], hidden[b], context[b], click[b], cart[b],
+            purchase[b], wish, numbers[0], numbers[1],
+        )  # fmt: skip
+        left[b] = gone
+        step[b] += 1
+        # A user who left has no next query: the last observation then keeps the one that was answered.
+        anew[i - first] = not gone and following != before
+        if anew[i - first]:
+            query[b] = following
+            prefetch_row(items, following)
+            prefetch_row(scores, following)
+        value_user(
+            b, before, slates, positions, click, cart, purchase, left, scores, vectors, price, profit, weights,
+            score_weights, parts, reward, score, totals,
+        )  # fmt: skip
+        note_user(b, b, slates, click, purchase, history, head, table, totals)
+        truncated[b] = not gone and head[b, 0] >= max_steps
+    for i in range(first, end):
+        b = rows[i]
+        if anew[i - first]:
+            recount_user(b, query[b], items, size + history, head, table, shown, maybe, hits)
+        else:
+            recall_user(b, positions, shown)
+        observe_user(
+            b, b, query[b], query[b], context, items, scores, max_steps, head, shown, totals, out_query,
+            out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
+            out_last_purchase, out_clicked, out_progress,
+        )  # fmt: skip
 
 
 @Twin
 def advance(
-    chunk: Any,  # users a thread takes at a time
+    portion: Any,  # users a thread takes at a time
     rows: Any,  # (R,) users who are shown a page
     shop: Any,  # ShopperTables
     user: Any,  # (B,) the state, advanced
@@ -99,12 +105,14 @@ def advance(
     scores: Any,  # (Q, N)
     lengths: Any,  # (Q,)
     vectors: Any,  # (I, D)
+    apart: Any,  # whether `vectors` are other memory than the shop's items
     price: Any,  # (I,)
     profit: Any,  # (I,)
     weights: Any,  # (8,)
     score_weights: Any,  # (3,)
     head: Any,  # (B, ...) the sessions' records, advanced
     table: Any,
+    shown: Any,
     totals: Any,
     max_steps: Any,
     positions: Any,  # out (B, K), and all that follow
@@ -130,18 +138,18 @@ def advance(
     out_progress: Any,
 ) -> None:
     """Show a page to the users at `rows`: place, respond, value, remember, observe."""
-    n_rows = rows.shape[0]
-    for c in prange((n_rows + chunk - 1) // chunk):
-        first = np.int64(c) * chunk
-        wish = np.empty(shop.items.shape[1], np.float32)
-        numbers = np.empty((2, actions.shape[1]), np.float64)
-        scratch = np.empty((2, vectors.shape[1]), np.float32)
-        _advance_chunk(
-            first, min(first + chunk, n_rows), wish, numbers, scratch, rows, shop, user, step, query, hidden, context,
-            seed, actions,            items, scores, lengths, vectors, price, profit, weights, score_weights, head, table, totals,
-            max_steps, positions, slates, repairs, click, cart, purchase, left, truncated, parts, reward, score,
-            out_query, out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
-            out_last_purchase, out_clicked, out_progress,
+    n_rows, size, n_candidates = rows.shape[0], actions.shape[1], items.shape[1]
+    for p in prange((n_rows + portion - 1) // portion):
+        first = np.int64(p) * portion
+        wish, numbers = np.empty(shop.items.shape[1], np.float32), np.empty((2, size), np.float64)
+        taken, maybe = np.zeros(n_candidates, np.uint8), np.empty(n_candidates, np.uint8)
+        hits, anew = np.empty(n_candidates + 1, np.int32), np.empty(portion, np.bool_)
+        _advance_portion(
+            first, min(first + portion, n_rows), rows, shop, user, step, query, hidden, context, seed, actions,
+            items, scores, lengths, vectors, apart, price, profit, weights, score_weights, head, table, shown,
+            totals, max_steps, positions, slates, repairs, click, cart, purchase, left, truncated, parts, reward,
+            score, out_query, out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
+            out_last_purchase, out_clicked, out_progress, wish, numbers, taken, maybe, hits, anew,
         )  # fmt: skip
 
 
@@ -152,48 +160,46 @@ def _copy_row(source: Any, b: Any, target: Any, r: Any) -> None:
 
 
 @device
-def _renew_chunk(
+def _renew_portion(
     first: Any, end: Any, rows: Any, users: Any, shop: Any, user: Any, step: Any, query: Any, hidden: Any,
-    context: Any, seed: Any, items: Any, scores: Any, head: Any, table: Any, totals: Any, max_steps: Any,
-    out_query: Any, out_context: Any, out_candidates: Any, out_scores: Any, out_seen: Any,
+    context: Any, seed: Any, items: Any, scores: Any, head: Any, table: Any, shown: Any, totals: Any,
+    max_steps: Any, out_query: Any, out_context: Any, out_candidates: Any, out_scores: Any, out_seen: Any,
     out_last_slate: Any, out_last_click: Any, out_last_purchase: Any, out_clicked: Any, out_progress: Any,
     last_query: Any, last_context: Any, last_candidates: Any, last_scores: Any, last_seen: Any,
     last_last_slate: Any, last_last_click: Any, last_last_purchase: Any, last_clicked: Any, last_progress: Any,
 ) -> None:  # fmt: skip
     """The users at rows[first:end]; see `renew`."""
-    size, history = out_last_slate.shape[1], out_clicked.shape[1]
-    for i in range(first, end + _LAG):
-        if i < end:
-            b = rows[i]
-            user[b] = users[i]
-            step[b] = 0
-            query[b] = begin_user(shop, user[b], seed, hidden[b], context[b])
-            prefetch_row(items, query[b])
-            prefetch_row(scores, query[b])
-            _copy_row(out_query, b, last_query, i)
-            _copy_row(out_context, b, last_context, i)
-            _copy_row(out_candidates, b, last_candidates, i)
-            _copy_row(out_scores, b, last_scores, i)
-            _copy_row(out_seen, b, last_seen, i)
-            _copy_row(out_last_slate, b, last_last_slate, i)
-            _copy_row(out_last_click, b, last_last_click, i)
-            _copy_row(out_last_purchase, b, last_last_purchase, i)
-            _copy_row(out_clicked, b, last_clicked, i)
-            _copy_row(out_progress, b, last_progress, i)
-            clear_user(b, head, table, totals, size, history)
-        j = i - _LAG
-        if first <= j:
-            b = rows[j]
-            observe_user(
-                b, b, query[b], query[b], context, items, scores, max_steps, head, table, totals, out_query,
-                out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
-                out_last_purchase, out_clicked, out_progress,
-            )  # fmt: skip
+    n_kept = out_last_slate.shape[1] + out_clicked.shape[1]
+    for i in range(first, end):
+        b = rows[i]
+        user[b] = users[i]
+        step[b] = 0
+        query[b] = begin_user(shop, user[b], seed, hidden[b], context[b])
+        prefetch_row(items, query[b])
+        prefetch_row(scores, query[b])
+        clear_user(b, head, table, shown, totals, n_kept)
+        _copy_row(out_query, b, last_query, i)
+        _copy_row(out_context, b, last_context, i)
+        _copy_row(out_candidates, b, last_candidates, i)
+        _copy_row(out_scores, b, last_scores, i)
+        _copy_row(out_seen, b, last_seen, i)
+        _copy_row(out_last_slate, b, last_last_slate, i)
+        _copy_row(out_last_click, b, last_last_click, i)
+        _copy_row(out_last_purchase, b, last_last_purchase, i)
+        _copy_row(out_clicked, b, last_clicked, i)
+        _copy_row(out_progress, b, last_progress, i)
+    for i in range(first, end):
+        b = rows[i]
+        observe_user(
+            b, b, query[b], query[b], context, items, scores, max_steps, head, shown, totals, out_query,
+            out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
+            out_last_purchase, out_clicked, out_progress,
+        )  # fmt: skip
 
 
 @Twin
 def renew(
-    chunk: Any,  # users a thread takes at a time
+    portion: Any,  # users a thread takes at a time
     rows: Any,  # (R,)
     users: Any,  # (R,) who begin there
     shop: Any,  # ShopperTables
@@ -207,6 +213,7 @@ def renew(
     scores: Any,
     head: Any,
     table: Any,
+    shown: Any,
     totals: Any,
     max_steps: Any,
     out_query: Any,  # (B, ...) the observation, overwritten at `rows`
@@ -232,12 +239,12 @@ def renew(
 ) -> None:
     """Keep the observations at `rows` aside, let the next users begin there, and observe them."""
     n_rows = rows.shape[0]
-    for c in prange((n_rows + chunk - 1) // chunk):
-        first = np.int64(c) * chunk
-        _renew_chunk(
-            first, min(first + chunk, n_rows), rows, users, shop, user, step, query, hidden, context, seed,
-            items, scores, head, table, totals, max_steps, out_query, out_context, out_candidates, out_scores,
-            out_seen, out_last_slate, out_last_click, out_last_purchase, out_clicked, out_progress, last_query,
-            last_context, last_candidates, last_scores, last_seen, last_last_slate, last_last_click,
+    for p in prange((n_rows + portion - 1) // portion):
+        first = np.int64(p) * portion
+        _renew_portion(
+            first, min(first + portion, n_rows), rows, users, shop, user, step, query, hidden, context, seed,
+            items, scores, head, table, shown, totals, max_steps, out_query, out_context, out_candidates,
+            out_scores, out_seen, out_last_slate, out_last_click, out_last_purchase, out_clicked, out_progress,
+            last_query, last_context, last_candidates, last_scores, last_seen, last_last_slate, last_last_click,
             last_last_purchase, last_clicked, last_progress,
         )  # fmt: skip

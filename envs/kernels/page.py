@@ -3,11 +3,12 @@
 Functions of one row, for the kernels of `envs.kernels.core` (part by part) and `envs.kernels.fused` (all in one pass):
 both run the same code and give the same bits.
 
-A session's record is two rows. `head` (int32) holds the pages so far, the last page (item, click and purchase packed in
-a word a position), the last H clicked items, and a filter of the items shown; `table` (uint32) holds how often each
-item was shown, by open addressing (item in the upper 24 bits, count in the lower 8). Whether any of N candidates was
-seen is first asked of the filter, a few cache lines at one bit an item; only what may have been seen is looked up. So a
-step costs the N candidates and the K shown items, whatever the catalogue's size.
+A session's record is three rows. `head` (int32) holds the pages so far, the last page (item, click and purchase packed
+in a word a position), the last H clicked items, and a filter of the items shown; `table` (uint32) holds how often each
+item was shown, by open addressing (item in the upper 24 bits, count in the lower 8); `shown` (uint8) holds the same
+for the candidates of the current query, by position. Only a new query needs the table: the filter, a few cache lines
+at one bit an item, says which of its N candidates may have been seen, and those are looked up. So a step costs the
+N candidates and the K shown items, whatever the catalogue's size. Counts stop at 255.
 """
 
 from __future__ import annotations
@@ -17,10 +18,19 @@ from typing import Any
 
 import numpy as np
 
+from envs.kernels.vector import slate_sums
 from simulators.kernels.device import device, inline_device
-from simulators.kernels.vector import dot
 
-__all__ = ["MOST_ITEMS", "clear_user", "note_user", "observe_user", "place_user", "value_user"]
+__all__ = [
+    "MOST_ITEMS",
+    "clear_user",
+    "note_user",
+    "observe_user",
+    "place_user",
+    "recall_user",
+    "recount_user",
+    "value_user",
+]
 
 MOST_ITEMS = 1 << 24
 """Item ids must be smaller: they are packed with counts and marks into words of 32 bits (and SB3 casts to float32)."""
@@ -34,16 +44,16 @@ _MOST = np.uint32(255)  # counts stop here
 @inline_device
 def _mixed(item: Any) -> Any:
     """Knuth's multiplicative hash: 32 bits, the upper ones well mixed."""
-    return (np.uint64(np.uint32(item)) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
+    return np.uint32(np.uint32(item) * np.uint32(2654435761))
 
 
 @inline_device
 def _slot(table: Any, b: Any, item: Any) -> Any:
     """Where `item` is in the hash row b, or the empty slot where it would go."""
-    mask = np.uint64(table.shape[1] - 1)
-    at = (_mixed(item) >> np.uint64(12)) & mask
+    mask = table.shape[1] - 1
+    at = np.int64(_mixed(item) >> np.uint32(12)) & mask
     while table[b, at] != 0 and (table[b, at] >> np.uint32(8)) != np.uint32(item):
-        at = (at + np.uint64(1)) & mask
+        at = (at + 1) & mask
     return at
 
 
@@ -62,40 +72,39 @@ def place_user(
     lengths: Any,  # (Q,) candidates before the padding
     positions: Any,  # out (B, K)
     slates: Any,  # out (B, K)
+    taken: Any,  # scratch (N,) uint8, zeros before and after
 ) -> Any:
     """Actions to slates; a repeated or padded choice takes the next unused candidate, cyclically. Counts these."""
     n = lengths[q]
     mended = 0
     for k in range(actions.shape[1]):
         a = actions[b, k]
-        wrong = a >= n
-        if wrong:
-            a = 0
-        j = 0
-        while j < k:
-            if positions[b, j] == a:
-                wrong = True
+        if a >= n or taken[a] != 0:
+            mended += 1
+            if a >= n:
+                a = 0
+            while taken[a] != 0:
                 a += 1
                 if a == n:
                     a = 0
-                j = 0
-            else:
-                j += 1
+        taken[a] = 1
         positions[b, k] = a
         slates[b, k] = items[q, a]
-        if wrong:
-            mended += 1
+    for k in range(actions.shape[1]):
+        taken[positions[b, k]] = 0
     return mended
 
 
 @device
-def clear_user(b: Any, head: Any, table: Any, totals: Any, size: Any, history: Any) -> None:
-    """Forget the session of row b; `size` positions and `history` clicks are kept of it."""
+def clear_user(b: Any, head: Any, table: Any, shown: Any, totals: Any, n_kept: Any) -> None:
+    """Forget the session of row b; `n_kept` items, K positions and H clicks, are remembered of it."""
     head[b, 0] = 0
-    for j in range(_PAGE, _PAGE + size + history):
+    for j in range(_PAGE, _PAGE + n_kept):
         head[b, j] = -1
-    for j in range(_PAGE + size + history, head.shape[1]):
+    for j in range(_PAGE + n_kept, head.shape[1]):
         head[b, j] = 0
+    for n in range(shown.shape[1]):
+        shown[b, n] = 0
     for j in range(table.shape[1]):
         table[b, j] = 0
     for j in range(totals.shape[1]):
@@ -117,7 +126,7 @@ def note_user(
     """Write the shown page of row r and its feedback into the record of row b."""
     size = slates.shape[1]
     clicked, seen = _PAGE + size, _PAGE + size + history
-    last_bit = np.uint64(_filter_bits(table) - 1)
+    last_bit = np.uint32(_filter_bits(table) - 1)
     for k in range(size):
         item = slates[r, k]
         if item < 0:
@@ -135,7 +144,7 @@ def note_user(
             if history > 0:
                 head[b, clicked] = item
         head[b, _PAGE + k] = mark
-        bit = np.int64((_mixed(item) >> np.uint64(12)) & last_bit)
+        bit = np.int64(np.uint32(_mixed(item) >> np.uint32(12)) & last_bit)
         head[b, seen + (bit >> 5)] |= np.int32(1) << np.int32(bit & 31)
         at = _slot(table, b, item)
         if table[b, at] == 0:
@@ -143,6 +152,49 @@ def note_user(
         elif (table[b, at] & _MOST) != _MOST:
             table[b, at] += np.uint32(1)
     head[b, 0] += 1
+
+
+@device
+def recount_user(
+    b: Any,
+    q: Any,
+    candidates: Any,  # (Q, N)
+    n_kept: Any,  # K + H
+    head: Any,
+    table: Any,
+    shown: Any,  # (B, N), row b is written
+    maybe: Any,  # scratch (N,) uint8
+    hits: Any,  # scratch (N + 1,) int32
+) -> None:
+    """Look up how often each candidate in row q was shown in the session of row b."""
+    n_candidates = candidates.shape[1]
+    for n in range(n_candidates):
+        shown[b, n] = 0
+    if head[b, 0] == 0:
+        return
+    first = _PAGE + n_kept
+    last_bit = np.uint32(_filter_bits(table) - 1)
+    # Three loops without unforeseeable branches: the filter's answers, the list of those that may be hits, and these.
+    for n in range(n_candidates):
+        bit = np.uint32(_mixed(candidates[q, n]) >> np.uint32(12)) & last_bit
+        word = head[b, first + np.int64(bit >> np.uint32(5))]
+        maybe[n] = (np.uint32(word) >> np.uint32(bit & np.uint32(31))) & np.uint32(1)
+    n_hits = 0
+    for n in range(n_candidates):
+        hits[n_hits] = n
+        n_hits += maybe[n]
+    for j in range(n_hits):
+        n = hits[j]
+        shown[b, n] = table[b, _slot(table, b, candidates[q, n])] & _MOST
+
+
+@device
+def recall_user(b: Any, positions: Any, shown: Any) -> None:
+    """Count the page at `positions` among the candidates of a query that stays."""
+    for k in range(positions.shape[1]):
+        n = positions[b, k]
+        if shown[b, n] < 255:
+            shown[b, n] += 1
 
 
 @device
@@ -156,7 +208,7 @@ def observe_user(
     scores: Any,  # (Q, N)
     horizon: Any,
     head: Any,
-    table: Any,
+    shown: Any,  # (B, N)
     totals: Any,
     out_query: Any,  # (R, 1)
     out_context: Any,  # (R, F)
@@ -171,7 +223,7 @@ def observe_user(
 ) -> None:
     """Write what an agent sees of record b, with row q of the candidates and the query number `asked`, to row r."""
     size, history = out_last_slate.shape[1], out_clicked.shape[1]
-    clicked, seen = _PAGE + size, _PAGE + size + history
+    clicked = _PAGE + size
     n_candidates = candidates.shape[1]
     out_query[r, 0] = asked
     for j in range(context.shape[1]):
@@ -180,16 +232,9 @@ def observe_user(
         out_candidates[r, n] = candidates[q, n]
     for n in range(n_candidates):
         out_scores[r, n] = scores[q, n]
-    pages = head[b, 0]
     for n in range(n_candidates):
-        out_seen[r, n] = 0.0
-    if pages > 0:
-        last_bit = np.uint64(_filter_bits(table) - 1)
-        for n in range(n_candidates):
-            item = candidates[q, n]
-            bit = np.int64((_mixed(item) >> np.uint64(12)) & last_bit)
-            if (head[b, seen + (bit >> 5)] >> np.int32(bit & 31)) & 1 and item >= 0:
-                out_seen[r, n] = np.float32(table[b, _slot(table, b, item)] & _MOST)
+        out_seen[r, n] = shown[b, n]
+    pages = head[b, 0]
     for k in range(size):
         mark = head[b, _PAGE + k]
         out_last_slate[r, k] = -1 if mark < 0 else mark & _ID
@@ -219,7 +264,6 @@ def value_user(
     profit: Any,  # (I,) price times margin, 0 where unknown
     weights: Any,  # (8,)
     score_weights: Any,  # (3,) click, purchase, revenue
-    scratch: Any,  # (2, D) float32, overwritten
     parts: Any,  # out (B, 8) click, cart, purchase, revenue, margin, relevance, diversity, stay
     value_out: Any,  # out (B,)
     score: Any,  # out (B,)
@@ -244,7 +288,7 @@ def value_user(
     parts[b, 3] = revenue
     parts[b, 4] = earned
     parts[b, 5] = relevance / size
-    parts[b, 6] = _diversity(b, slates, vectors, scratch)
+    parts[b, 6] = _diversity(b, slates, vectors)
     parts[b, 7] = 0.0 if left[b] else 1.0
     value = 0.0
     for j in range(8):
@@ -258,29 +302,13 @@ def value_user(
 
 
 @device
-def _diversity(b: Any, slates: Any, vectors: Any, scratch: Any) -> Any:
+def _diversity(b: Any, slates: Any, vectors: Any) -> Any:
     """Mean of 1 - v_i . v_j over the pairs of a slate; 0 for a slate of one.
 
-    The sum over pairs of v_i . v_j is |sum v|^2 - sum |v|^2: K vectors read once instead of K^2 / 2 times. Sums run
-    along the vectors, lane by lane, so that the compiler may use vector instructions without changing any bit.
+    The sum over pairs of v_i . v_j is |sum v|^2 - sum |v|^2: K vectors read once instead of K^2 / 2 times.
     """
-    size, width = slates.shape[1], vectors.shape[1]
+    size = slates.shape[1]
     if size < 2:
         return 0.0
-    for d in range(width):
-        scratch[0, d] = 0.0
-        scratch[1, d] = 0.0
-    for k in range(size):
-        item = slates[b, k]
-        for d in range(width):
-            x = vectors[item, d]
-            scratch[0, d] += x
-            scratch[1, d] += x * x
-    whole = np.float64(dot(scratch[0], scratch[0]))
-    n = width
-    while n > 1:  # fold the lanes in halves: a fixed order
-        half = n // 2
-        for d in range(half):
-            scratch[1, d] += scratch[1, n - half + d]
-        n -= half
-    return 1.0 - (whole - np.float64(scratch[1, 0])) / (size * (size - 1))
+    whole, own = slate_sums(vectors, slates[b])
+    return 1.0 - (np.float64(whole) - np.float64(own)) / (size * (size - 1))
