@@ -326,7 +326,8 @@ class SessionRecorder:
         for f in range(page["context"].shape[1]):
             columns[f"context_{f}"] = page["context"][each, f]
         known = page["candidates"] >= 0
-        which, rank = np.nonzero(known)
+        which, place = np.nonzero(known)
+        rank = (np.cumsum(known, axis=1) - 1)[which, place]  # the task's rules may have struck some out
         candidates = pd.DataFrame(
             {
                 "session_id": session[which],
