@@ -74,7 +74,13 @@ def _draw_independent(
     for k in range(n_positions):
         if k & 3 == 0:
             a, b, c, d = _block(seed, user, step, _CLICK, k >> 2)
-        click[k] = _number(a) < examination[k] * sigmoid(logits[k])
+        u, x = _number(a), logits[k]
+        # For x <= 0, exp(-x) >= 1 - x + x^2/2, so sigmoid(x) <= 1 / (2 - x + x^2/2): most draws of a rare click are
+        # settled without an exponential.
+        if x <= 0.0 and u * (2.0 - x + 0.5 * x * x) >= examination[k]:
+            click[k] = 0
+        else:
+            click[k] = u < examination[k] * sigmoid(x)
         a, b, c, d = b, c, d, a
 
 
