@@ -195,7 +195,7 @@ class BeliefOracle(Policy):
         self._theta: NDArray[np.float64] | None = None
 
     def prepare(self) -> NDArray[np.float64]:
-        """Practise, if that is still to be done; gives the weights (2P,)."""
+        """Practise, if that is still to be done; gives the weights (Z * P,)."""
         if self._theta is None:
             config = self.config
             theta = self._start
@@ -227,7 +227,7 @@ class BeliefOracle(Policy):
         observation: Observation,
         theta: NDArray[np.float64],
     ) -> NDArray[np.int64]:
-        """The best pages (B, K) for users of whom `belief` is known, each under weights of its own (B, 2P)."""
+        """The best pages (B, K) for users of whom `belief` is known, each under weights of its own (B, Z * P)."""
         family, S = self.family, belief.log_weight.shape[1]
         (B, N), R = observation.candidates.shape, min(self.config.shown_to, S)
         offset = uniform_table(stream_seed(self.config.seed, 7), user, step, Purpose.PLANNER, 1)
@@ -242,6 +242,7 @@ class BeliefOracle(Policy):
             appeal.click.reshape(B, R, N),
             appeal.purchase.reshape(B, R, N),
             np.ascontiguousarray(observation.scores),
+            family.boredom(guesses, np.repeat(items, R, axis=0)).reshape(B, R, N),
             family.columns,
             np.ascontiguousarray(theta),
             family.basis(guesses).reshape(B, R, -1),
@@ -256,7 +257,7 @@ class BeliefOracle(Policy):
         return out
 
     def _scores(self, thetas: NDArray[np.float64], users: int, seed: int) -> NDArray[np.float64]:
-        """Mean score (M,) of each of the weights (M, 2P) over the same `users` sessions, ranked in belief."""
+        """Mean score (M,) of each of the weights (M, Z * P) over the same `users` sessions, ranked in belief."""
         M = thetas.shape[0]
         numbers = np.tile(FIRST_PLANNER_USER + 9973 * np.arange(users, dtype=np.int64), M)
         memory, each = _Memory(self._filter), np.repeat(thetas, users, axis=0)

@@ -162,7 +162,7 @@ class PlanningOracle(Policy):
         )
 
     def prepare(self) -> NDArray[np.float64]:
-        """Practise, if that is still to be done; gives the weights (V, 2P) of the proposals, the tuned first."""
+        """Practise, if that is still to be done; gives the weights (V, Z * P) of the proposals, the tuned first."""
         if self._proposals is None:
             best, _ = tune(
                 self.family, self.config.tuning, seed=self.config.seed, progress=self.config.progress

@@ -33,12 +33,13 @@ class GreedyFamily:
 
     A candidate with click probability c and purchase probability p (given a click) is worth
 
-        c^a (v + w p + b0 + b1 (logit p + 2) + sum_f g_f x_f) + d relevance
+        c^a (v + w p + b0 + b1 (logit p + 2) + sum_f g_f x_f) + d relevance - e boredom
 
     where v and w are what a click and a purchase of this item earn (in units of `worth.unit`), and candidates of a
-    category that is on the page already are worth exp(-m) times as much for each such item. All of a, b0, b1, m, d, g
-    are `constant + slope * (share of pages still to come)`: the worth of keeping a user fades towards the end. The
-    myopic policy is a = 1 and all else 0.
+    category that is on the page already are worth exp(-m) times as much for each such item. Each of a, b0, b1, m, d, e,
+    g is `constant + slope * (share of pages still to come) + slopes * moods`: the worth of keeping a user fades
+    towards the end, and a contented user takes more. The myopic policy is a = 1 and all else 0. Boredom and moods count
+    where the simulator offers `boredom(state, items)`, (B, N), and `moods(state)`, (B, M).
 
     Args:
         simulator: Whom the policies see through.
@@ -78,22 +79,35 @@ class GreedyFamily:
         self.worth = worth
         self.click_worth = worth.click / worth.unit
         self.buy = np.ascontiguousarray(worth.purchase / worth.unit)  # (I,)
+        self._boredom = getattr(simulator, "boredom", None)
+        self._moods = getattr(simulator, "moods", None)
+        some = simulator.begin(np.arange(1, dtype=np.int64), seed=0)
+        self.n_basis = int(self.basis(some).shape[1])  # Z
 
     @property
     def width(self) -> int:
-        """Length of `theta`: a constant and a slope for each weight."""
-        return 2 * (FIXED + int(self.columns.shape[1]))
+        """Length Z * P of `theta`: a constant and Z - 1 slopes for each of P weights, constants first."""
+        return self.n_basis * (FIXED + int(self.columns.shape[1]))
 
     def myopic(self) -> NDArray[np.float64]:
-        """The weights (2P,) of the policy that cares for this page alone."""
+        """The weights (Z * P,) of the policy that cares for this page alone."""
         theta = np.zeros(self.width)
         theta[0] = 1.0
         return theta
 
     def basis(self, state: SessionState) -> NDArray[np.float64]:
-        """What constants and slopes are multiplied by, (B, 2): one, and the share of pages still to come."""
-        time_left = (self.max_steps - 1 - state.step) / max(self.max_steps - 1, 1)
-        return np.stack([np.ones(time_left.shape), np.maximum(time_left, 0.0)], axis=1)
+        """What constants and slopes are multiplied by, (B, Z): one, the share of pages still to come, the moods."""
+        left = (self.max_steps - 1 - state.step) / max(self.max_steps - 1, 1)
+        columns = [np.ones((left.shape[0], 1)), np.maximum(left, 0.0)[:, None]]
+        if self._moods is not None:
+            columns.append(np.clip(self._moods(state), -4.0, 4.0).astype(np.float64))
+        return np.ascontiguousarray(np.concatenate(columns, axis=1))
+
+    def boredom(self, state: SessionState, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Boredom (B, N) with the kinds of `items`; zeros where the simulator tells none."""
+        if self._boredom is None:
+            return np.zeros(items.shape, np.float32)
+        return np.ascontiguousarray(self._boredom(state, items))
 
     def offers(self, state: SessionState) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Candidates and their relevance (B, N), without what the rules forbid here."""
@@ -130,7 +144,7 @@ class GreedyFamily:
         relevance: NDArray[np.float32] | None = None,
         skip: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """Candidate positions (B, K) under `theta` (B, 2P), out of `items` (B, N) (by default the query's)."""
+        """Candidate positions (B, K) under `theta` (B, Z * P), out of `items` (B, N) (by default the query's)."""
         if items is None or relevance is None:
             items, relevance = self.offers(state)
         appeal = self.simulator.appeal(state, items)
@@ -155,6 +169,7 @@ class GreedyFamily:
             np.ascontiguousarray(click),
             np.ascontiguousarray(purchase),
             np.ascontiguousarray(relevance),
+            self.boredom(state, items),
             self.columns,
             self.category,
             np.ascontiguousarray(theta),
@@ -179,7 +194,7 @@ class GreedyFamily:
 
         Args:
             state: Users before a page; used up (advanced in place).
-            theta: (B, 2P) the policy of each.
+            theta: (B, Z * P) the policy of each.
             seed: Key of the chance in these sessions.
             first: (B, K) catalogue rows of the next page; by default the policy's own.
             horizon: Pages looked ahead; by default all that are left.
@@ -283,17 +298,17 @@ class Tuning:
 def tune(
     family: GreedyFamily, tuning: Tuning, *, seed: int, progress: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The best weights found for a family, and the spread (2P,) at which the search ended.
+    """The best weights found for a family, and the spread (Z * P,) at which the search ended.
 
     The cross-entropy method (Rubinstein 1999) searches the weights; every round has users of its own, whom all
     its policies serve. The winner is checked against the myopic policy on fresh users, and discarded where it is
     not better.
     """
-    P = family.width // 2
     mean = family.myopic()
-    spread = np.full(family.width, 0.3)
-    spread[[0, P]] = 0.1  # the click exponent
-    spread[[3, P + 3]] = 0.1  # crowding
+    wide = np.full((family.n_basis, family.width // family.n_basis), 0.3)
+    wide[2:] = 0.1  # slopes by mood
+    wide[:, [0, 3]] /= 3.0  # the click exponent, crowding
+    spread = wide.reshape(-1)
     start = spread.copy()
     if not tuning.rounds:
         return mean, spread
@@ -320,7 +335,7 @@ def _practice_users(family: GreedyFamily, n: int, seed: int) -> SessionState:
 def _mean_scores(
     family: GreedyFamily, thetas: NDArray[np.float64], users: int, seed: int
 ) -> NDArray[np.float64]:
-    """Mean score of each policy (M, 2P) over the same `users` sessions."""
+    """Mean score of each policy (M, Z * P) over the same `users` sessions."""
     M = thetas.shape[0]
     state = _practice_users(family, users, seed).take(np.tile(np.arange(users), M))
     scores = family.play(state, np.repeat(thetas, users, axis=0), seed=seed)

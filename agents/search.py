@@ -110,7 +110,7 @@ class LongestSession(Policy):
 
     Args:
         family: Greedy policies whose worth is the length of the session.
-        theta: (2P,) the weights that keep users longest.
+        theta: (Z * P,) the weights that keep users longest.
     """
 
     name = "longest session"

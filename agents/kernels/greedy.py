@@ -12,9 +12,10 @@ from simulators.kernels.twins import Twin
 
 __all__ = ["FIXED", "greedy_slates", "mean_values", "pick_slates"]
 
-FIXED = 5
+FIXED = 6
 """Weights of a policy before those of the item columns: click exponent, worth of a click, worth of a click per
-purchase logit, crowding of a category, worth of a showing per unit of relevance."""
+purchase logit, crowding of a category, worth of a showing per unit of relevance, cost of a showing per unit of
+boredom."""
 
 
 @njit(cache=True)
@@ -34,12 +35,13 @@ def _value(
     click: Any,
     purchase: Any,
     relevance: Any,
+    bored: Any,
     columns: Any,
     weight: Any,
     click_worth: Any,
     buy: Any,
 ) -> Any:
-    """c^a (v + w p + b0 + b1 (logit p + 2) + g.x) + d relevance; see `agents.planning.GreedyFamily`."""
+    """c^a (v + w p + b0 + b1 (logit p + 2) + g.x) + d relevance - e boredom; see `agents.planning.GreedyFamily`."""
     c = min(max(float(click), 1e-9), 1.0)
     bought = min(max(float(purchase), 1e-6), 1.0 - 1e-6)
     worth = click_worth + buy[item] * bought + weight[1]
@@ -48,7 +50,7 @@ def _value(
     for f in range(columns.shape[1]):
         worth += weight[FIXED + f] * columns[item, f]
     reach = c if weight[0] == 1.0 else math.exp(weight[0] * math.log(c))
-    return reach * worth + weight[4] * relevance
+    return reach * worth + weight[4] * relevance - weight[5] * bored
 
 
 @njit(cache=True)
@@ -86,6 +88,7 @@ def greedy_slates(
     click: Any,  # (B, N)
     purchase: Any,  # (B, N)
     relevance: Any,  # (B, N)
+    bored: Any,  # (B, N)
     columns: Any,  # (I, F)
     category: Any,  # (I,)
     theta: Any,  # (B, Z * P)
@@ -108,6 +111,7 @@ def greedy_slates(
                     click[b, n],
                     purchase[b, n],
                     relevance[b, n],
+                    bored[b, n],
                     columns,
                     weight,
                     click_worth,
@@ -122,6 +126,7 @@ def mean_values(
     click: Any,  # (B, S, N)
     purchase: Any,  # (B, S, N)
     relevance: Any,  # (B, N)
+    bored: Any,  # (B, S, N)
     columns: Any,  # (I, F)
     theta: Any,  # (B, Z * P)
     basis: Any,  # (B, S, Z)
@@ -149,6 +154,7 @@ def mean_values(
                         click[b, s, n],
                         purchase[b, s, n],
                         relevance[b, n],
+                        bored[b, s, n],
                         columns,
                         weight,
                         click_worth,
