@@ -129,6 +129,14 @@ def threads(*, n_users: int, seconds: float, rounds: int) -> list[Case]:
     ]
 
 
+def ours(*, seconds: float) -> list[Case]:
+    """One round of the single environment and of the batched core, to be set beside a peer's."""
+    world = speed_world(1000)
+    plan = {"single Env": us.single(world), "batched core, B 1,024, one thread": us.core(world, 1024)}
+    rates = in_turn(plan, seconds=seconds, rounds=1)
+    return [case(name, found[0], "steps/s") for name, found in rates.items()]
+
+
 def profile(*, n_items: int, seconds: float) -> list[Case]:
     """Where the time of a step goes, on one thread, beside its lower limit."""
     numba.set_num_threads(1)
@@ -162,5 +170,7 @@ PARTS: dict[str, Callable[..., list[Case]]] = {
     "catalogue": catalogue,
     "faces": faces,
     "threads": threads,
+    "ours": ours,
     "profile": profile,
 }
+"""What `benchmarks.speed.child` can run."""
