@@ -14,7 +14,7 @@ from envs.fused import FusedEngine, can_fuse
 from envs.history import History
 from envs.kernels.core import first_outside
 from envs.observation import Observation
-from envs.results import EpisodeStats, RewardParts, StepResult
+from envs.results import EpisodeStats, StepResult
 from envs.rules import PageRules
 from envs.tables import CandidateRows, check_task, prepare_tables
 from envs.world import TaskConfig, World
@@ -98,7 +98,17 @@ class SlateCore:
         self._over = np.zeros(n_users, np.bool_)  # finished and not yet renewed
         self._any_over = False
         nobody = np.empty(0, np.int64)
-        self._none_finished = self._empty(0), _episodes(nobody, self._history, nobody, self._over, 0.0)
+        self._none_finished = (
+            nobody,
+            Observation.empty(
+                0,
+                world.simulator.context_size,
+                self.task.n_candidates,
+                self.task.slate_size,
+                self.task.history,
+            ),
+            _episodes(nobody, self._history, nobody, self._over, 0.0),
+        )
 
     def _make_engine(self) -> Engine:
         simulator = self.world.simulator
@@ -201,47 +211,32 @@ class SlateCore:
             InputError: No session or one that is over, wrong shape or dtype, a position outside 0 .. N-1, or, with
                 `duplicates="error"`, a repeated or padded choice. The environment is unchanged then.
         """
-        state = self.state
+        state, seed = self.state, np.uint64(self.seed)
         rows = self._going_on() if self._any_over else self._everyone
-        chosen = self._checked(actions, rows)
-        page = self._engine.advance(state, chosen, rows, np.uint64(self.seed))
+        result = self._engine.advance(state, self._checked(actions, rows), rows, seed)
         if self._any_over:  # only in "next_step": the next users take the places of those who were over
             arrived = np.flatnonzero(self._over)
             users = state.user[arrived] + self.stride
-            self._engine.renew(state, arrived, users, np.uint64(self.seed), page.observation)
+            self._engine.renew(state, arrived, users, seed, result.observation)
             self._over[:] = False
             self._any_over = False
 
-        finished = np.flatnonzero(page.terminated | page.truncated)
-        if finished.size:
-            episodes = _episodes(
-                finished, self._history, state.user, page.terminated, self._tables.score_weights
-            )
-            if self.autoreset == "same_step":
-                users = episodes.user + self.stride
-                final = self._engine.renew(state, finished, users, np.uint64(self.seed), page.observation)
-            else:
-                final = page.observation.take(finished)
-                self._over[finished] = True
-                self._any_over = True
-        else:
-            final, episodes = self._none_finished
-        return StepResult(
-            observation=page.observation,
-            reward=page.reward,
-            reward_parts=RewardParts(*page.parts.T),
-            score=page.score,
-            terminated=page.terminated,
-            truncated=page.truncated,
-            feedback=page.feedback,
-            slates=page.slates,
-            positions=page.positions,
-            repairs=page.repairs,
-            finished=finished,
-            final_observation=final,
-            episodes=episodes,
-            costs=page.costs,
+        finished = (result.terminated | result.truncated).nonzero()[0]
+        if not finished.size:
+            result.finished, result.final_observation, result.episodes = self._none_finished
+            return result
+        result.finished = finished
+        result.episodes = episodes = _episodes(
+            finished, self._history, state.user, result.terminated, self._tables.score_weights
         )
+        if self.autoreset == "same_step":
+            users = episodes.user + self.stride
+            result.final_observation = self._engine.renew(state, finished, users, seed, result.observation)
+        else:
+            result.final_observation = result.observation.take(finished)
+            self._over[finished] = True
+            self._any_over = True
+        return result
 
     def save_state(self) -> dict[str, NDArray[Any]]:
         """All that changes from step to step, as copies: `restore_state` goes on from here, to the bit.
@@ -325,12 +320,6 @@ class SlateCore:
             )
         return np.flatnonzero(~self._over)
 
-    def _empty(self, n_users: int) -> Observation:
-        task = self.task
-        return Observation.empty(
-            n_users, self.world.simulator.context_size, task.n_candidates, task.slate_size, task.history
-        )
-
     def _checked_users(self, users: NDArray[Any]) -> NDArray[np.int64]:
         begin = np.asarray(users)
         if (
@@ -347,7 +336,8 @@ class SlateCore:
         return begin.astype(np.int64)
 
     def _checked(self, actions: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        chosen, shape, N = np.asarray(actions), (self.n_users, self.task.slate_size), self.task.n_candidates
+        shape, N = (self.n_users, self.task.slate_size), self.task.n_candidates
+        chosen = np.asarray(actions)
         if chosen.shape != shape or chosen.dtype.kind not in "iu":
             raise InputError(
                 f"actions are {chosen.dtype} of shape {chosen.shape}, but must be integers of shape {shape}",

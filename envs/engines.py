@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,29 +15,13 @@ from behavior.errors import InputError
 from envs.history import History
 from envs.kernels import core as kernels
 from envs.observation import Observation
+from envs.results import StepResult
 from envs.rules import PageRules
 from envs.tables import StepTables
 from envs.world import TaskConfig, World
 from simulators.base import Feedback, SessionState
 
-__all__ = ["ComposedEngine", "Engine", "Page", "check_strict"]
-
-
-@dataclass
-class Page:
-    """What a step writes, before sessions are renewed; fresh arrays."""
-
-    positions: NDArray[np.int64]  # (B, K)
-    slates: NDArray[np.int32]  # (B, K)
-    repairs: NDArray[np.int32]  # (B,)
-    parts: NDArray[np.float64]  # (B, 8)
-    reward: NDArray[np.float64]  # (B,)
-    score: NDArray[np.float64]  # (B,)
-    terminated: NDArray[np.bool_]  # (B,)
-    truncated: NDArray[np.bool_]  # (B,)
-    feedback: Feedback
-    observation: Observation
-    costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+__all__ = ["ComposedEngine", "Engine", "check_strict"]
 
 
 class Engine(Protocol):
@@ -47,8 +29,10 @@ class Engine(Protocol):
 
     def advance(
         self, state: SessionState, actions: NDArray[np.int64], rows: NDArray[np.int64], seed: np.uint64
-    ) -> Page:
-        """Show the pages `actions` (B, K) to the users at `rows`; the others rest, and nothing is written of them.
+    ) -> StepResult:
+        """Show the pages `actions` (B, K) to the users at `rows`; of the others, who rest, nothing is written.
+
+        What finished is left to the core: `finished`, `final_observation` and `episodes` are not set.
 
         Raises:
             InputError: A repeated or padded choice where the task is strict; nothing has changed then.
@@ -94,7 +78,7 @@ class ComposedEngine:
 
     def advance(
         self, state: SessionState, actions: NDArray[np.int64], rows: NDArray[np.int64], seed: np.uint64
-    ) -> Page:
+    ) -> StepResult:
         """See `Engine`."""
         tables, task = self.tables, self.task
         B, K = actions.shape
@@ -152,7 +136,7 @@ class ComposedEngine:
             resting = np.ones(B, np.bool_)
             resting[rows] = False
             truncated[resting] = False
-        page = Page(
+        result = StepResult(
             positions=positions,
             slates=slates,
             repairs=repairs,
@@ -165,8 +149,8 @@ class ComposedEngine:
             observation=self._observe(state, rows, None),
         )
         if rules is not None:
-            page.costs = rules.costs(rows, query, state.user, step, positions, slates, repairs, feedback)
-        return page
+            result.costs = rules.costs(rows, query, state.user, step, positions, slates, repairs, feedback)
+        return result
 
     def renew(
         self,

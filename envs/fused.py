@@ -6,14 +6,16 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.engines import Page, check_strict
+from envs.engines import check_strict
 from envs.history import History
 from envs.kernels import core as kernels
 from envs.kernels import fused
 from envs.observation import Observation
+from envs.results import StepResult
 from envs.tables import StepTables
 from envs.world import TaskConfig, World
 from simulators.base import Feedback, SessionState
+from simulators.kernels.twins import PARALLEL_FROM
 from simulators.shopper import ShopperSimulator
 
 __all__ = ["FusedEngine", "can_fuse"]
@@ -52,44 +54,44 @@ class FusedEngine:
 
     def advance(
         self, state: SessionState, actions: NDArray[np.int64], rows: NDArray[np.int64], seed: np.uint64
-    ) -> Page:
+    ) -> StepResult:
         """See `Engine`."""
         task = self.task
         B, K = actions.shape
         n_rows = rows.shape[0]
         make = np.empty if n_rows == B else np.zeros  # who rests keeps zeros
-        terminated = make(B, np.bool_)
-        page = Page(
-            positions=make((B, K), np.int64),
-            slates=np.empty((B, K), np.int32) if n_rows == B else np.full((B, K), -1, np.int32),
-            repairs=make(B, np.int32),
-            parts=make((B, 8), np.float64),
-            reward=make(B, np.float64),
-            score=make(B, np.float64),
-            terminated=terminated,
-            truncated=make(B, np.bool_),
-            feedback=Feedback(
-                click=make((B, K), np.uint8),
-                purchase=make((B, K), np.uint8),
-                left=terminated,
-                cart=make((B, K), np.uint8),
-            ),
-            observation=Observation.empty(B, state.context.shape[1], task.n_candidates, K, task.history),
-        )
+        positions = make((B, K), np.int64)
+        slates = np.empty((B, K), np.int32) if n_rows == B else np.full((B, K), -1, np.int32)
+        repairs = make(B, np.int32)
+        parts, reward, score = make((B, 8), np.float64), make(B, np.float64), make(B, np.float64)
+        click, cart, purchase = make((B, K), np.uint8), make((B, K), np.uint8), make((B, K), np.uint8)
+        terminated, truncated = make(B, np.bool_), make(B, np.bool_)
+        observation = Observation.empty(B, state.context.shape[1], task.n_candidates, K, task.history)
         if task.duplicates == "error":
             candidates = self.tables.candidates
             kernels.place(
-                n_rows, rows, actions, state.query, candidates.items, candidates.lengths, page.positions,
-                page.slates, page.repairs,
+                n_rows, rows, actions, state.query, candidates.items, candidates.lengths, positions,
+                slates, repairs,
             )  # fmt: skip
-            check_strict(state, actions, page.positions, page.repairs, self.tables)
+            check_strict(state, actions, positions, repairs, self.tables)
         fused.advance(
             n_rows, _portion(n_rows), rows, self.shop, state.user, state.step, state.query, state.hidden,
-            state.context, seed, actions, *self._page, *self._records, page.positions, page.slates, page.repairs,
-            page.feedback.click, page.feedback.cart, page.feedback.purchase, page.terminated, page.truncated,
-            page.parts, page.reward, page.score, *page.observation.arrays(),
+            state.context, seed, actions, *self._page, *self._records, positions, slates, repairs,
+            click, cart, purchase, terminated, truncated, parts, reward, score,
+            *observation.arrays(),
         )  # fmt: skip
-        return page
+        return StepResult(
+            observation=observation,
+            reward=reward,
+            parts=parts,
+            score=score,
+            terminated=terminated,
+            truncated=truncated,
+            feedback=Feedback(click=click, purchase=purchase, left=terminated, cart=cart),
+            slates=slates,
+            positions=positions,
+            repairs=repairs,
+        )
 
     def renew(
         self,
@@ -115,4 +117,6 @@ class FusedEngine:
 
 def _portion(n_rows: int) -> int:
     """Users a thread takes at a time: a few portions a thread, as long as the stages are well filled."""
+    if n_rows < PARALLEL_FROM:
+        return n_rows
     return max(8, min(_LARGEST, -(-n_rows // (4 * numba.get_num_threads()))))

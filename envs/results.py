@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from envs.observation import Observation
 from simulators.base import Feedback
 
-__all__ = ["EpisodeStats", "RewardParts", "StepResult"]
+__all__ = ["PART_NAMES", "EpisodeStats", "RewardParts", "StepResult"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,10 @@ class RewardParts:
     def as_dict(self) -> dict[str, NDArray[np.float64]]:
         """Part name to (B,) values."""
         return dict(self.__dict__)
+
+
+PART_NAMES = tuple(f.name for f in fields(RewardParts))
+"""The parts' names, in order."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,15 @@ class EpisodeStats:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class StepResult:
-    """One step of `B` users."""
+    """One step of `B` users, in fresh arrays. Not frozen: that takes longer to make than a user's step."""
 
     observation: (
         Observation  # (B, ...) the next page; where a session finished, the first of the next session
     )
     reward: NDArray[np.float64]  # (B,)
-    reward_parts: RewardParts  # (B,) each
+    parts: NDArray[np.float64]  # (B, 8) of the reward, in the order of `RewardParts`
     score: NDArray[np.float64]  # (B,) the task's score of this page
     terminated: NDArray[np.bool_]  # (B,) the user left
     truncated: NDArray[np.bool_]  # (B,) the step limit, and the user had not left
@@ -77,8 +81,13 @@ class StepResult:
     slates: NDArray[np.int32]  # (B, K) what was shown, catalogue rows
     positions: NDArray[np.int64]  # (B, K) the actions after repair
     repairs: NDArray[np.int32]  # (B,) choices that had to be repaired
-    finished: NDArray[np.int64]  # (F,) rows whose session ended with this step
-    final_observation: Observation  # (F, ...) their last observation, before the reset
-    episodes: EpisodeStats  # (F,) their whole sessions
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """(B,) each: what breaking the task's rules costs, by name; empty where the task has none."""
+    finished: NDArray[np.int64] = field(init=False)  # (F,) rows whose session ended with this step
+    final_observation: Observation = field(init=False)  # (F, ...) their last observation, before the reset
+    episodes: EpisodeStats = field(init=False)  # (F,) their whole sessions
+
+    @property
+    def reward_parts(self) -> RewardParts:
+        """(B,) each: the reward's parts before weighting."""
+        return RewardParts(*self.parts.T)

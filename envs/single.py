@@ -14,7 +14,7 @@ from behavior.errors import InputError
 from envs.core import SlateCore
 from envs.observation import Observation
 from envs.render import slate_picture, slate_text
-from envs.results import StepResult
+from envs.results import PART_NAMES, StepResult
 from envs.spaces import action_space, observation_space
 from envs.toy import toy_world
 from envs.world import TaskConfig, World
@@ -132,33 +132,45 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
         self, action: NDArray[np.integer[Any]]
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """Show the page `action` (K,), candidate positions in slate order."""
-        query = int(self.state.query[0])
-        result = self.core.step(np.asarray(action)[None])
+        core = self.core
+        query = int(core.state.query[0])
+        result = core.step(np.asarray(action)[None])
         self._page = (query, result)
+        feedback = result.feedback
         info: dict[str, Any] = {
-            "user": int(self.state.user[0]),
-            "score": float(result.score[0]),
-            "repairs": int(result.repairs[0]),
+            "user": int(core.state.user[0]),
+            "score": result.score.item(),
+            "repairs": result.repairs.item(),
             "slate": result.slates[0],
-            "click": result.feedback.click[0],
-            "purchase": result.feedback.purchase[0],
-            "reward_parts": {name: float(part[0]) for name, part in result.reward_parts.as_dict().items()},
+            "click": feedback.click[0],
+            "purchase": feedback.purchase[0],
+            "reward_parts": dict(zip(PART_NAMES, result.parts[0].tolist(), strict=True)),
         }
-        if result.feedback.cart is not None:
-            info["cart"] = result.feedback.cart[0]
+        if feedback.cart is not None:
+            info["cart"] = feedback.cart[0]
         if result.costs:
-            info["costs"] = {name: float(cost[0]) for name, cost in result.costs.items()}
+            info["costs"] = {name: cost.item() for name, cost in result.costs.items()}
         if result.finished.size:
             info["session"] = result.episodes.row(0)
         if self.render_mode == "human":
             print(self._text())
         return (
             _first(result.observation),
-            float(result.reward[0]),
-            bool(result.terminated[0]),
-            bool(result.truncated[0]),
+            result.reward.item(),
+            result.terminated.item(),
+            result.truncated.item(),
             info,
         )
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """All that changes from step to step, for `restore_state`; see `SlateCore.save_state`."""
+        return self.core.save_state()
+
+    def restore_state(self, saved: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Go on from what `save_state` gave, to the bit; gives the observation of the current page."""
+        observation = self.core.restore_state(saved)
+        self._page = (int(observation.query[0, 0]), None)
+        return _first(observation)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(K * N,) choices that can be shown at all, position by position (the name sb3-contrib looks for)."""
@@ -196,4 +208,4 @@ def shown_page(result: StepResult | None, row: int) -> dict[str, Any]:
 
 
 def _first(observation: Observation) -> dict[str, NDArray[Any]]:
-    return {name: array[0] for name, array in observation.as_dict().items()}
+    return {name: array[0] for name, array in observation.__dict__.items()}
