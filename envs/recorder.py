@@ -245,7 +245,8 @@ class SessionRecorder:
         """Add pages of any users; a user's page with step 0 begins another session.
 
         Propensities are not written for slates that had to be repaired: their probability under the policy is
-        another one.
+        another one. (Strictly, so is that of every other slate of a policy that is repaired now and then, for a
+        repair may end in it too. Policies that choose distinct items and keep the task's rules are never repaired.)
         """
         M, K = pages.slate.shape
         for user in pages.user[pages.step == 0].tolist():
