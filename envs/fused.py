@@ -46,6 +46,8 @@ class FusedEngine:
         self.tables = tables
         self.history = history
         self.shop = simulator.tables(task.slate_size)
+        self.new_observation = Observation.empty
+        """Where observations are written: put another in its place for arrays of your own, page-locked ones say."""
         rows = tables.candidates
         self._page = (rows.items, rows.scores, rows.lengths, tables.vectors,
                       not np.may_share_memory(tables.vectors, self.shop.items), tables.price, tables.profit,
@@ -66,7 +68,7 @@ class FusedEngine:
         parts, reward, score = make((B, 8), np.float64), make(B, np.float64), make(B, np.float64)
         click, cart, purchase = make((B, K), np.uint8), make((B, K), np.uint8), make((B, K), np.uint8)
         terminated, truncated = make(B, np.bool_), make(B, np.bool_)
-        observation = Observation.empty(B, state.context.shape[1], task.n_candidates, K, task.history)
+        observation = self.new_observation(B, state.context.shape[1], task.n_candidates, K, task.history)
         if task.duplicates == "error":
             candidates = self.tables.candidates
             kernels.place(
