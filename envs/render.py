@@ -20,7 +20,7 @@ __all__ = ["slate_picture", "slate_text"]
 
 _ROW, _MARGIN = 26, 12
 _INK, _FAINT, _PAPER = (32, 33, 36), (128, 130, 134), (255, 255, 255)
-_CLICKED, _BOUGHT = (226, 238, 253), (217, 242, 222)
+_TINT = {"clicked": (226, 238, 253), "in cart": (255, 243, 205), "bought": (217, 242, 222)}
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class _Line:
     title: str
     price: str
     relevance: str
-    clicked: bool
-    bought: bool
+    clicked: bool = False
+    carted: bool = False
+    bought: bool = False
 
     @property
     def mark(self) -> str:
-        return "bought" if self.bought else "clicked" if self.clicked else ""
+        return "bought" if self.bought else "in cart" if self.carted else "clicked" if self.clicked else ""
 
 
 def slate_text(
@@ -43,6 +44,7 @@ def slate_text(
     query: int,
     slate: NDArray[np.integer[Any]],
     click: NDArray[Any] | None = None,
+    cart: NDArray[Any] | None = None,
     purchase: NDArray[Any] | None = None,
     heading: str = "",
     width: int = 78,
@@ -54,6 +56,7 @@ def slate_text(
         query: Query row; -1 for none.
         slate: (K,) catalogue rows in order, -1 for an empty position.
         click: (K,) clicks, where known.
+        cart: (K,) items put into the cart, where known.
         purchase: (K,) purchases, where known.
         heading: Put above the page.
         width: Characters a line.
@@ -62,7 +65,7 @@ def slate_text(
     lines = [heading] if heading else []
     lines.append(f'query: "{_query(world, query)}"')
     lines.append(f"{'#':>3}  {'title':<{room}} {'price':>10} {'relevance':>9}")
-    for line in _lines(world, query, slate, click, purchase):
+    for line in _lines(world, query, slate, click, cart, purchase):
         title = line.title if len(line.title) <= room else line.title[: room - 1] + "…"
         lines.append(
             f"{line.position:>3}  {title:<{room}} {line.price:>10} {line.relevance:>9}  {line.mark}".rstrip()
@@ -76,17 +79,19 @@ def slate_picture(
     query: int,
     slate: NDArray[np.integer[Any]],
     click: NDArray[Any] | None = None,
+    cart: NDArray[Any] | None = None,
     purchase: NDArray[Any] | None = None,
     heading: str = "",
     width: int = 720,
 ) -> NDArray[np.uint8]:
-    """One page as an RGB picture (height, `width`, 3); clicked rows are blue, bought rows green.
+    """One page as an RGB picture (height, `width`, 3); clicked rows are blue, carted ones yellow, bought ones green.
 
     Args:
         world: For titles, queries, prices and relevance.
         query: Query row; -1 for none.
         slate: (K,) catalogue rows in order, -1 for an empty position.
         click: (K,) clicks, where known.
+        cart: (K,) items put into the cart, where known.
         purchase: (K,) purchases, where known.
         heading: Put above the page.
         width: Pixels, at least 360.
@@ -94,7 +99,7 @@ def slate_picture(
     from PIL import Image, ImageDraw
 
     width = max(width, 360)
-    rows = _lines(world, query, slate, click, purchase)
+    rows = _lines(world, query, slate, click, cart, purchase)
     top = _MARGIN + (_ROW if heading else 0)
     picture = Image.new("RGB", (width, top + _ROW * (len(rows) + 2) + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(picture)
@@ -108,13 +113,14 @@ def slate_picture(
     title = f"“{_query(world, query)}”"
     draw.text((_MARGIN, top), _fit(title, bold, width - 2 * _MARGIN), _INK, bold)
     y = top + _ROW
+    draw.text((_MARGIN + 20, y), "#", _FAINT, font, anchor="ra")
     draw.text((_MARGIN + 32, y), "title", _FAINT, font)
     for name in ("price", "relevance"):
         draw.text((columns[name], y), name, _FAINT, font, anchor="ra")
     for row in rows:
         y += _ROW
         if row.mark:
-            draw.rectangle((4, y - 4, width - 4, y + _ROW - 5), _BOUGHT if row.bought else _CLICKED)
+            draw.rectangle((4, y - 4, width - 4, y + _ROW - 5), _TINT[row.mark])
         draw.text((_MARGIN + 20, y), str(row.position), _FAINT, font, anchor="ra")
         draw.text((_MARGIN + 32, y), _fit(row.title, font, room), _INK, font)
         draw.text((columns["price"], y), row.price, _INK, font, anchor="ra")
@@ -134,6 +140,7 @@ def _lines(
     query: int,
     slate: NDArray[np.integer[Any]],
     click: NDArray[Any] | None,
+    cart: NDArray[Any] | None,
     purchase: NDArray[Any] | None,
 ) -> list[_Line]:
     shown = np.asarray(slate, np.int32)
@@ -143,7 +150,7 @@ def _lines(
     lines = []
     for k, item in enumerate(shown.tolist()):
         if item < 0:
-            lines.append(_Line(k + 1, "(empty)", "", "", False, False))
+            lines.append(_Line(k + 1, "(empty)", "", ""))
             continue
         price = float(world.features.price[item])
         lines.append(
@@ -153,6 +160,7 @@ def _lines(
                 price="" if math.isnan(price) else f"{price:,.2f}",
                 relevance="" if relevance is None else f"{relevance[k]:.3f}",
                 clicked=click is not None and bool(click[k]),
+                carted=cart is not None and bool(cart[k]),
                 bought=purchase is not None and bool(purchase[k]),
             )
         )

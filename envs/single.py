@@ -153,7 +153,7 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
         if result.finished.size:
             info["session"] = result.episodes.row(0)
         if self.render_mode == "human":
-            print(self._text())
+            print(self._text(), end="\n\n")
         return (
             _first(result.observation),
             result.reward.item(),
@@ -182,12 +182,16 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
             return self._text()
         if self.render_mode == "rgb_array":
             query, result = self._page
-            return slate_picture(self.world, query=query, **shown_page(result, 0))
+            return slate_picture(self.world, query=query, heading=self._heading(), **shown_page(result, 0))
         return None
 
     def _text(self) -> str:
         query, result = self._page
-        return slate_text(self.world, query=query, **shown_page(result, 0))
+        return slate_text(self.world, query=query, heading=self._heading(), **shown_page(result, 0))
+
+    def _heading(self) -> str:
+        user, page = int(self.state.user[0]), int(self.state.step[0])
+        return f"user {user}, page {page} of at most {self.task.max_steps}"
 
 
 def check_render_mode(mode: str | None, known: list[str]) -> None:
@@ -203,6 +207,7 @@ def shown_page(result: StepResult | None, row: int) -> dict[str, Any]:
     return {
         "slate": result.slates[row],
         "click": result.feedback.click[row],
+        "cart": None if result.feedback.cart is None else result.feedback.cart[row],
         "purchase": result.feedback.purchase[row],
     }
 

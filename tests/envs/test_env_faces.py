@@ -266,7 +266,8 @@ def test_render_modes(world, capsys):
     env.reset(seed=0)
     assert "query" in env.render()
     env.step(np.arange(4))
-    assert env.render().count("\n") == 5
+    assert env.render().count("\n") == 6
+    assert env.render().startswith("user 0, page 1 of at most 5\n")
     human = SlateEnv(world, TASK, render_mode="human")
     human.reset(seed=0)
     human.step(np.arange(4))
