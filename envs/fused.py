@@ -120,5 +120,5 @@ class FusedEngine:
 def _portion(n_rows: int) -> int:
     """Users a thread takes at a time: a few portions a thread, as long as the stages are well filled."""
     if n_rows < PARALLEL_FROM:
-        return n_rows
+        return max(1, n_rows)  # nobody is left where all sessions are over
     return max(8, min(_LARGEST, -(-n_rows // (4 * numba.get_num_threads()))))
