@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numba
+import numpy as np
 
 from benchmarks.common import Case, case
 from benchmarks.speed import contestants as us
 from benchmarks.speed.limits import limit_terms
 from benchmarks.speed.phases import separate_phases, whole_step
 from benchmarks.speed.table import number
-from benchmarks.speed.timing import in_turn
-from benchmarks.speed.worlds import speed_world
+from benchmarks.speed.timing import Contestant, in_turn, pages, turning
+from benchmarks.speed.worlds import TASK, speed_world
+from envs.core import SlateCore
 
 __all__ = ["PARTS", "peak_memory"]
 
@@ -137,6 +139,35 @@ def ours(*, seconds: float) -> list[Case]:
     return [case(name, found[0], "steps/s") for name, found in rates.items()]
 
 
+def single_core(*, seconds: float, rounds: int) -> list[Case]:
+    """The batched core on one thread."""
+    rates = in_turn({"ours": us.core(speed_world(1000), 1024)}, seconds=seconds, rounds=rounds)
+    return [case("single core, 1,000 items, B 1,024, 1 thread", max(rates["ours"]), STEPS)]
+
+
+def feed(*, device: str, n_users: int, seconds: float, rounds: int) -> list[Case]:
+    """All threads, first sent nowhere, then arriving on the device."""
+    import torch
+
+    from benchmarks.speed.feed import DeviceFeed
+
+    world, every = speed_world(1000), numba.get_num_threads()
+    core = SlateCore(world, TASK, n_users=n_users)
+    core.reset(seed=1)
+    to_device = DeviceFeed(core, torch.device(device))
+    slates = pages(n_users, TASK.n_candidates, TASK.slate_size, distinct=True, n_pages=4)
+    plan = {
+        "alone": us.core(world, n_users, n_threads=every),
+        "arriving": Contestant(step=turning(to_device.step, slates), per_call=n_users, after=to_device.wait),
+    }
+    best = {name: max(rates) for name, rates in in_turn(plan, seconds=seconds, rounds=rounds).items()}
+    wrote, there = to_device.step(slates[0]).observation.as_dict(), to_device.arrived().as_dict()
+    wrong = [name for name, array in wrote.items() if not np.array_equal(array, there[name])]
+    if wrong:
+        raise RuntimeError(f"what arrived differs from what was written: {', '.join(wrong)}")
+    return [case(name, rate, STEPS) for name, rate in best.items()]
+
+
 def profile(*, n_items: int, seconds: float) -> list[Case]:
     """Where the time of a step goes, on one thread, beside its lower limit."""
     numba.set_num_threads(1)
@@ -171,6 +202,8 @@ PARTS: dict[str, Callable[..., list[Case]]] = {
     "faces": faces,
     "threads": threads,
     "ours": ours,
+    "single_core": single_core,
+    "feed": feed,
     "profile": profile,
 }
 """What `benchmarks.speed.child` can run."""

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from benchmarks.speed.timing import pages
 from benchmarks.speed.worlds import TASK
 from envs.core import SlateCore
-from envs.engines import Engine, Page
+from envs.engines import Engine
 from envs.history import History
 from envs.kernels import core as kernels
 from envs.observation import Observation
+from envs.results import StepResult
 from envs.tables import prepare_tables
 from envs.world import World
 from simulators.base import SessionState
@@ -92,8 +93,8 @@ class _TimedEngine:
 
     def advance(
         self, state: SessionState, actions: NDArray[np.int64], rows: NDArray[np.int64], seed: np.uint64
-    ) -> Page:
-        page: Page = self.clock("advance", lambda: self.engine.advance(state, actions, rows, seed))
+    ) -> StepResult:
+        page: StepResult = self.clock("advance", lambda: self.engine.advance(state, actions, rows, seed))
         return page
 
     def renew(

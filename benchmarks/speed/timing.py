@@ -23,6 +23,8 @@ class Contestant:
     """User-steps a call."""
     before: Callable[[], Any] | None = None
     """Called before each of its rounds; sets the number of threads."""
+    after: Callable[[], Any] | None = None
+    """Called at the end of each of its rounds, within its time; waits for what is under way."""
 
 
 def in_turn(
@@ -51,6 +53,9 @@ def in_turn(
                 contestant.step(calls[name])
                 calls[name] += 1
                 done += 1
+            if contestant.after is not None:
+                contestant.after()
+                elapsed = time.perf_counter() - began
             rates[name].append(done * contestant.per_call / elapsed)
     return rates
 
