@@ -16,6 +16,7 @@ from behavior.errors import InputError
 from simulators.base import Feedback, ItemAppeal, SessionState
 from simulators.kernels import shopper as kernels
 from simulators.kernels.clicks import ClickModel
+from simulators.shopper_checks import check_shopper, check_tables
 
 __all__ = ["ItemTraits", "Shopper", "ShopperSimulator"]
 
@@ -196,7 +197,8 @@ class ShopperSimulator:
                 where="ShopperSimulator",
                 mend="give one row per item in every table of items, at least one item, and vectors of one width",
             )
-        self._check(query_vectors.shape[0])
+        check_shopper(self.shopper, query_vectors.shape[0], tuple(_MODELS))
+        check_tables(item_vectors, query_vectors, personas, traits)
         self.n_items, self.n_queries = n, int(query_vectors.shape[0])
         self.item_traits: NDArray[np.float32] = np.zeros((n, kernels.N_TRAITS), np.float32)
         for c, column in enumerate((*columns, traits.group)):
@@ -207,39 +209,6 @@ class ShopperSimulator:
         self._constants = np.array([getattr(self.shopper, name) for name in kernels.CONSTANTS], np.float64)
         self._tables: dict[int, kernels.ShopperTables] = {}
         self.hidden_size = width + kernels.N_SCALARS + int(traits.group.max()) + 1
-
-    def _check(self, n_queries: int) -> None:
-        user = self.shopper
-        wrong = [
-            name
-            for name in (
-                "taste_mix",
-                "after_click",
-                "after_skip",
-                "boredom_memory",
-                "new_query",
-                "return_memory",
-            )
-            if not 0.0 <= getattr(user, name) <= 1.0
-        ]
-        if wrong:
-            raise InputError(
-                f"{wrong[0]} is {getattr(user, wrong[0])}",
-                where=f"Shopper.{wrong[0]}",
-                mend="choose a number from 0 to 1",
-            )
-        if user.click_model not in _MODELS:
-            raise InputError(
-                f"click_model is {user.click_model!r}",
-                where="Shopper.click_model",
-                mend=f"choose one of {', '.join(_MODELS)}",
-            )
-        if user.n_weeks < 1 or user.users_per_week < 1 or n_queries % user.n_weeks or not n_queries:
-            raise InputError(
-                f"{n_queries} queries cannot be spread over {user.n_weeks} weeks of {user.users_per_week} users",
-                where="Shopper.n_weeks",
-                mend="choose a number of weeks that divides the number of queries, and at least one user a week",
-            )
 
     def tables(self, n_positions: int) -> kernels.ShopperTables:
         """What the kernels read, for pages of `n_positions`."""

@@ -1,0 +1,107 @@
+"""Mistakes in what a shopper is made of: constants that make no sense, tables that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from simulators.kernels.shopper import CONSTANTS
+
+if TYPE_CHECKING:
+    from simulators.shopper import ItemTraits, Shopper
+
+__all__ = ["check_shopper", "check_tables"]
+
+_NOT_NEGATIVE = (
+    "examination_decay",
+    "sensitivity_spread",
+    "patience_spread",
+    "context_noise",
+    "drift",
+    "mean_days",
+)
+_INFINITE = {"checkout_bias": float("inf"), "return_bias": float("-inf")}
+"""What switches the checkout and coming back off."""
+
+
+def check_shopper(user: Shopper, n_queries: int, models: Sequence[str]) -> None:
+    """Raise InputError where a constant is impossible, or `n_queries` cannot be spread over its weeks."""
+    wrong = [
+        name
+        for name in (
+            "taste_mix",
+            "after_click",
+            "after_skip",
+            "boredom_memory",
+            "satisfaction_memory",
+            "intent_memory",
+            "new_query",
+            "return_memory",
+        )
+        if not 0.0 <= getattr(user, name) <= 1.0
+    ]
+    if wrong:
+        raise InputError(
+            f"{wrong[0]} is {getattr(user, wrong[0])}",
+            where=f"Shopper.{wrong[0]}",
+            mend="choose a number from 0 to 1",
+        )
+    for name in _NOT_NEGATIVE:
+        if not getattr(user, name) >= 0.0:
+            raise InputError(
+                f"{name} is {getattr(user, name)}",
+                where=f"Shopper.{name}",
+                mend="choose a number from 0",
+            )
+    for name in (*CONSTANTS, "examination_decay"):
+        value = getattr(user, name)
+        if not np.isfinite(value) and value != _INFINITE.get(name):
+            raise InputError(f"{name} is {value}", where=f"Shopper.{name}", mend="choose a finite number")
+    if user.click_model not in models:
+        raise InputError(
+            f"click_model is {user.click_model!r}",
+            where="Shopper.click_model",
+            mend=f"choose one of {', '.join(models)}",
+        )
+    if user.n_weeks < 1 or user.users_per_week < 1 or n_queries % user.n_weeks or not n_queries:
+        raise InputError(
+            f"{n_queries} queries cannot be spread over {user.n_weeks} weeks of {user.users_per_week} users",
+            where="Shopper.n_weeks",
+            mend="choose a number of weeks that divides the number of queries, and at least one user a week",
+        )
+
+
+def check_tables(
+    item_vectors: NDArray[np.float32],
+    query_vectors: NDArray[np.float32],
+    personas: NDArray[np.float32],
+    traits: ItemTraits,
+) -> None:
+    """Raise InputError where a kernel would read beside a table, or compute with what is no number."""
+    if not personas.shape[0]:
+        raise InputError("there is no persona", where="ShopperSimulator", mend="give at least one persona")
+    if traits.group.min() < 0:
+        raise InputError(
+            f"item {int(traits.group.argmin())} has group {traits.group.min()}",
+            where="ItemTraits.group",
+            mend="number the groups from 0",
+        )
+    tables = {"item_vectors": item_vectors, "query_vectors": query_vectors, "personas": personas}
+    traits_of = {name: getattr(traits, name) for name in ("price", "lure", "quality", "worth")}
+    for name, table in {**tables, **traits_of}.items():
+        # A sum is finite where all its terms are, and needs no second table of a million rows.
+        if table is None:
+            continue
+        with np.errstate(invalid="ignore"):
+            total = table.sum(dtype=np.float64)
+        if not np.isfinite(total):
+            row = int(np.flatnonzero(~np.isfinite(table).reshape(len(table), -1).all(axis=1))[0])
+            raise InputError(
+                f"{name} holds nan or infinity in row {row}",
+                where="ShopperSimulator",
+                mend="give finite numbers",
+            )
