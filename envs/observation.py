@@ -64,6 +64,10 @@ class Observation:
         """As Gymnasium wants it (no copies)."""
         return dict(self.__dict__)
 
+    def rows(self) -> list[dict[str, NDArray[Any]]]:
+        """Every user's observation as Gymnasium wants it (views)."""
+        return [dict(zip(_NAMES, row, strict=True)) for row in zip(*self.arrays(), strict=True)]
+
     def take(self, rows: NDArray[Any]) -> Observation:
         """The observations at `rows`."""
         return Observation(*[array[rows] for array in self.__dict__.values()])

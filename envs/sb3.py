@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -98,18 +98,34 @@ class SlateVecEnv(VecEnv):
         self.last_result = result
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if result.finished.size:
-            last = result.final_observation.as_dict()
             elapsed = round(time.time() - self._began, 6)
-            for f, b in enumerate(result.finished.tolist()):
-                session = result.episodes.row(f)
+            truncated = result.truncated[result.finished].tolist()
+            told = zip(
+                result.finished.tolist(),
+                result.final_observation.rows(),
+                result.episodes.rows(),
+                truncated,
+                strict=True,
+            )
+            for b, last, session, cut in told:
                 infos[b] = {
-                    "terminal_observation": {name: array[f] for name, array in last.items()},
-                    "TimeLimit.truncated": bool(result.truncated[b]),
+                    "terminal_observation": last,
+                    "TimeLimit.truncated": cut,
                     "episode": {"r": session["reward"], "l": session["length"], "t": elapsed},
                     "session": session,
                 }
         done = result.terminated | result.truncated
         return result.observation.as_dict(), result.reward.astype(np.float32), done, infos
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """All that changes from step to step, for `restore_state`; see `SlateCore.save_state`."""
+        return self.core.save_state()
+
+    def restore_state(self, saved: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Go on from what `save_state` gave, to the bit; gives the observation of the current pages."""
+        observation = self.core.restore_state(saved)
+        self.last_result = None
+        return observation.as_dict()
 
     def close(self) -> None:
         """Nothing to release."""

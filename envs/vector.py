@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
-from envs.core import SlateCore
+from envs.core import Autoreset, SlateCore
 from envs.render import slate_picture, slate_text
 from envs.results import StepResult
 from envs.single import check_render_mode, shown_page
@@ -23,13 +23,26 @@ from simulators.base import SessionState
 
 __all__ = ["SlateVectorEnv"]
 
+_AUTORESET: dict[AutoresetMode, Autoreset] = {
+    AutoresetMode.SAME_STEP: "same_step",
+    AutoresetMode.NEXT_STEP: "next_step",
+    AutoresetMode.DISABLED: "disabled",
+}
+
 
 class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArray[Any]]):
     """`num_envs` users in one batch; see `SlateEnv` for spaces, rewards and episodes.
 
-    A finished session is followed by the next user's within the same step (`AutoresetMode.SAME_STEP`): the
-    last observation is in `info["final_obs"]`, the step's info and the session's sums in `info["final_info"]`.
-    As everywhere in Gymnasium, `info["_key"]` masks the rows for which `info["key"]` speaks.
+    What follows a finished session is the mode's choice; as everywhere in Gymnasium, `info["_key"]` masks the rows for
+    which `info["key"]` speaks.
+
+    - `AutoresetMode.SAME_STEP`: the next user's first page within the same step. The last observation is then in
+      `info["final_obs"]`, the step's info and the session's sums in `info["final_info"]`.
+    - `AutoresetMode.NEXT_STEP`: the next step starts the next user in that slot, whose action it ignores, for a
+      reward of 0.
+    - `AutoresetMode.DISABLED`: nothing; `reset(options={"reset_mask": done})` starts the next users in those slots.
+
+    In the last two, `info["session"]` has the session's sums in the step that finished it.
 
     Args:
         num_envs: Users B.
@@ -37,6 +50,7 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
         task: Sizes, horizon and reward.
         seed: Key of all chance, until `reset` names another.
         first_user: User of slot 0 in its first episode.
+        autoreset_mode: What follows a finished session.
         render_mode: None, "ansi" or "rgb_array"; `render` gives one entry a user.
     """
 
@@ -54,13 +68,23 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
         *,
         seed: int = 0,
         first_user: int = 0,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
     ) -> None:
         self.world = world if world is not None else toy_world()
         self.task = task or TaskConfig()
         check_render_mode(render_mode, self.metadata["render_modes"])
         self.render_mode = render_mode
-        self.core = SlateCore(self.world, self.task, n_users=num_envs, seed=seed, first_user=first_user)
+        self._mode = _checked_mode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self._mode}  # type: ignore[misc]
+        self.core = SlateCore(
+            self.world,
+            self.task,
+            n_users=num_envs,
+            seed=seed,
+            first_user=first_user,
+            autoreset=_AUTORESET[self._mode],
+        )
         self.num_envs = num_envs
         self.single_observation_space = observation_space(self.world, self.task)
         self.single_action_space = action_space(self.task)
@@ -79,11 +103,15 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
         seed: int | Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Start new sessions in all slots; `options={"users": (B,) user numbers}` picks the users.
+        """Start new sessions in all slots.
+
+        Args:
+            seed: One integer for the whole batch; users differ by their number.
+            options: `users`: (B,) the user numbers to begin with; `reset_mask`: (B,) booleans, the slots to start
+                anew, while the others stay where they are (no seed then).
 
         Raises:
-            InputError: A list of seeds (one seed keys the whole batch, users differ by their number), or an
-                unknown option.
+            InputError: A list of seeds, or an unknown or impossible option.
         """
         if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
             raise InputError(
@@ -92,17 +120,17 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
                 mend="give one integer for the whole batch",
             )
         wanted = dict(options or {})
-        users = wanted.pop("users", None)
+        users, mask = wanted.pop("users", None), wanted.pop("reset_mask", None)
         if wanted:
             raise InputError(
                 f"unknown reset option {next(iter(wanted))!r}",
                 where="SlateVectorEnv.reset",
-                mend="the option is 'users'",
+                mend="the options are 'users' and 'reset_mask'",
             )
-        observation = self.core.reset(seed, users)
+        observation = self.core.reset(seed, users, mask=mask)
         super().reset(seed=None if seed is None else int(seed))  # after the core has refused what is no seed
         self._page = (self.state.query.copy(), None)
-        return observation.as_dict(), self._user_info()
+        return observation.as_dict(), self._user_info(None if mask is None else np.array(mask))
 
     def step(
         self, actions: NDArray[np.integer[Any]]
@@ -110,35 +138,48 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
         dict[str, NDArray[Any]], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
     ]:
         """Show the pages `actions` (B, K)."""
-        query = self.state.query.copy()
-        user = self.state.user.copy()
-        result = self.core.step(actions)
+        core = self.core
+        query, user, rested = core.state.query.copy(), core.state.user.copy(), core.over
+        result = core.step(actions)
         self._page = (query, result)
-        done = result.terminated | result.truncated
+        feedback = result.feedback
         values: dict[str, Any] = {
             "score": result.score,
             "repairs": result.repairs,
             "slate": result.slates,
-            "click": result.feedback.click,
-            "purchase": result.feedback.purchase,
+            "click": feedback.click,
+            "purchase": feedback.purchase,
             "reward_parts": result.reward_parts.as_dict(),
         }
-        if result.feedback.cart is not None:
-            values["cart"] = result.feedback.cart
+        if feedback.cart is not None:
+            values["cart"] = feedback.cart
         if result.costs:
             values["costs"] = dict(result.costs)
-        info = self._user_info() | _masked(values, ~done)
+        done = result.terminated | result.truncated
+        ended = self._mode is AutoresetMode.SAME_STEP
+        info = self._user_info() | _masked(values, ~done if ended else ~rested)
         if result.finished.size:
-            final = np.full(self.num_envs, None, object)
-            last = result.final_observation.as_dict()
             session = np.full(self.num_envs, None, object)
-            for f, b in enumerate(result.finished.tolist()):
-                final[b] = {name: array[f] for name, array in last.items()}
-                session[b] = result.episodes.row(f)
-            info |= {"final_obs": final, "_final_obs": done}
-            info["final_info"] = _masked({"user": user, **values, "session": session}, done)
-            info["_final_info"] = done
+            session[result.finished] = result.episodes.rows()
+            if ended:
+                final = np.full(self.num_envs, None, object)
+                final[result.finished] = result.final_observation.rows()
+                info |= {"final_obs": final, "_final_obs": done}
+                info["final_info"] = _masked({"user": user, **values, "session": session}, done)
+                info["_final_info"] = done
+            else:
+                info |= {"session": session, "_session": done}
         return result.observation.as_dict(), result.reward, result.terminated, result.truncated, info
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """All that changes from step to step, for `restore_state`; see `SlateCore.save_state`."""
+        return self.core.save_state()
+
+    def restore_state(self, saved: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Go on from what `save_state` gave, to the bit; gives the observation of the current pages."""
+        observation = self.core.restore_state(saved)
+        self._page = (self.state.query.copy(), None)
+        return observation.as_dict()
 
     def render(self) -> tuple[Any, ...] | None:
         """The last page of every user, as text or as RGB arrays."""
@@ -148,8 +189,20 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
         queries, result = self._page
         return tuple(draw(self.world, query=int(q), **shown_page(result, b)) for b, q in enumerate(queries))
 
-    def _user_info(self) -> dict[str, Any]:
-        return {"user": self.state.user.copy(), "_user": np.ones(self.num_envs, np.bool_)}
+    def _user_info(self, mask: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+        told = np.ones(self.num_envs, np.bool_) if mask is None else mask
+        return {"user": self.state.user.copy(), "_user": told}
+
+
+def _checked_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        raise InputError(
+            f"autoreset_mode is {mode!r}",
+            where="SlateVectorEnv",
+            mend=f"choose one of {', '.join(str(known) for known in AutoresetMode)}",
+        ) from None
 
 
 def _masked(values: Mapping[str, Any], mask: NDArray[np.bool_]) -> dict[str, Any]:
