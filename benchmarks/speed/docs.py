@@ -21,9 +21,12 @@ _BLOCK = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- end of table -->
 def markdown(found: dict[str, Any]) -> str:
     """The result of a benchmark as a Markdown table under a line that says on what it was measured."""
     versions = ", ".join(f"{name} {text}" for name, text in found["versions"].items())
+    head = [f"{found['machine']}; {versions}.", ""]
+    sizes = list(dict.fromkeys(row["case"].partition(" items: ")[0] for row in found["cases"]))
+    if len(sizes) > 1 and all(" items: " in row["case"] for row in found["cases"]):
+        return "\n".join(head + _by_size(found["cases"], sizes))
     lines = [
-        f"{found['machine']}; {versions}.",
-        "",
+        *head,
         "| case | value | unit | reference | ratio |",
         "|---|---:|---|---:|---:|",
     ]
@@ -32,6 +35,27 @@ def markdown(found: dict[str, Any]) -> str:
         cells = (row["case"], number(row["value"]), row["unit"], number(row["reference"]), ratio)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _by_size(cases: list[dict[str, Any]], sizes: list[str]) -> list[str]:
+    """One line a case and one column a size of catalogue: "value (ratio)"; the unit is that of the largest."""
+    cells: dict[str, dict[str, str]] = {}
+    units: dict[str, str] = {}
+    for row in cases:
+        size, _, name = row["case"].partition(" items: ")
+        ratio = "" if row["ratio"] is None else f" ({row['ratio']:.2f})"
+        cells.setdefault(name, {})[size] = number(row["value"]) + ratio
+        units[name] = row["unit"]
+    lines = [
+        "| case: value (ratio to its reference) | "
+        + " | ".join(f"{size} items" for size in sizes)
+        + " | unit |",
+        "|---|" + "---:|" * len(sizes) + "---|",
+    ]
+    for name, found in cells.items():
+        values = " | ".join(found.get(size, "") for size in sizes)
+        lines.append(f"| {name} | {values} | {units[name]} |")
+    return lines
 
 
 def write_tables(document: Path = DOCUMENT, results: Path = RESULTS) -> list[str]:

@@ -183,13 +183,18 @@ def profile(*, n_items: int, seconds: float) -> list[Case]:
         return case(f"{what}: {name}", value, "ns a user-step", of)
 
     return [
-        share("whole step (reference: the lower limit)", whole, limit),
+        share("the whole step (reference: the lower limit)", whole, limit),
         share("of it the one pass (reference here and below: the whole step)", step.advance, whole),
         share("of it renewing finished sessions", step.renew, whole),
         share("of it Python", step.rest, whole),
         *(share(f"as a kernel of its own: {name}", value, whole) for name, value in phases.items()),
         *(
-            share(f"limit: {term.what}, {number(term.count)} {term.unit}", term.nanoseconds, limit)
+            case(
+                f"{what}: limit: {term.what}",
+                term.nanoseconds,
+                f"ns a user-step, {number(term.count)} {term.unit}",
+                limit,
+            )
             for term in terms
         ),
         case(f"{what}: clicks a page", traffic.clicks, "clicks"),
