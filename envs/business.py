@@ -14,13 +14,19 @@ from envs.observation import Observation
 from envs.tables import prepare_candidates
 from envs.world import TaskConfig, World
 from simulators.base import Feedback
+from simulators.kernels.rng import MAX_SEED
 
 __all__ = ["BusinessRules", "ShopRules"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BusinessRules:
-    """What a page has to keep to. Put it into `TaskConfig.rules`."""
+    """What a page has to keep to. Put it into `TaskConfig.rules`.
+
+    Pages are filled from the top. Where no choice keeps all rules at a position, the sold position gives way first,
+    then the brand's limit; and where fewer than K candidates of a query are in stock, the first of the others count
+    as in stock.
+    """
 
     max_per_brand: int = 2
     """Items of one brand on a page, at most."""
@@ -56,6 +62,19 @@ class BusinessRules:
                 where="BusinessRules",
                 mend=f"choose positions from 0 to {task.slate_size - 1}, and at least one item of a brand",
             )
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(
+                f"seed is {self.seed}",
+                where="BusinessRules.seed",
+                mend=f"choose a seed from 0 to {MAX_SEED}",
+            )
+        for name, column in (("brand", world.brand), ("sponsored", world.sponsored)):
+            if column is not None and column.shape != (world.features.n_items,):
+                raise InputError(
+                    f"{name} has shape {column.shape}, but there are {world.features.n_items} items",
+                    where=f"World.{name}",
+                    mend="give one entry per item",
+                )
         if self.sponsored_slots and world.sponsored is None:
             raise InputError(
                 "positions are sold, but the world does not know which items are sponsored",
