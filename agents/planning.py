@@ -302,7 +302,7 @@ def tune(
 
     The cross-entropy method (Rubinstein 1999) searches the weights; every round has users of its own, whom all
     its policies serve. The winner is checked against the myopic policy on fresh users, and discarded where it is
-    not better.
+    not better by two standard errors.
     """
     mean = family.myopic()
     wide = np.full((family.n_basis, family.width // family.n_basis), 0.3)
@@ -318,13 +318,14 @@ def tune(
     ):
         thetas = mean + spread * rng.normal(size=(tuning.population, family.width))
         thetas[0] = mean
-        scores = _mean_scores(family, thetas, tuning.users, stream_seed(seed, 3, r))
+        scores = _scores(family, thetas, tuning.users, stream_seed(seed, 3, r)).mean(axis=1)
         best = thetas[np.argsort(-scores, kind="stable")[: tuning.elite]]
         mean = 0.3 * mean + 0.7 * best.mean(axis=0)
         spread = np.maximum(0.4 * spread + 0.6 * best.std(axis=0), 0.1 * start)
     rivals = np.stack([family.myopic(), mean])
-    scores = _mean_scores(family, rivals, 8 * tuning.users, stream_seed(seed, 4))
-    return rivals[int(scores.argmax())], spread
+    scores = _scores(family, rivals, 8 * tuning.users, stream_seed(seed, 4))
+    gain = scores[1] - scores[0]
+    return rivals[int(gain.mean() > 2.0 * gain.std() / np.sqrt(gain.shape[0]))], spread
 
 
 def _practice_users(family: GreedyFamily, n: int, seed: int) -> SessionState:
@@ -332,12 +333,8 @@ def _practice_users(family: GreedyFamily, n: int, seed: int) -> SessionState:
     return family.simulator.begin(FIRST_PLANNER_USER + 9973 * np.arange(n, dtype=np.int64), seed=seed)
 
 
-def _mean_scores(
-    family: GreedyFamily, thetas: NDArray[np.float64], users: int, seed: int
-) -> NDArray[np.float64]:
-    """Mean score of each policy (M, Z * P) over the same `users` sessions."""
+def _scores(family: GreedyFamily, thetas: NDArray[np.float64], users: int, seed: int) -> NDArray[np.float64]:
+    """Scores (M, users) of each policy (M, Z * P) in the same sessions."""
     M = thetas.shape[0]
     state = _practice_users(family, users, seed).take(np.tile(np.arange(users), M))
-    scores = family.play(state, np.repeat(thetas, users, axis=0), seed=seed)
-    means: NDArray[np.float64] = scores.reshape(M, users).mean(axis=1)
-    return means
+    return family.play(state, np.repeat(thetas, users, axis=0), seed=seed).reshape(M, users)
