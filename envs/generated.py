@@ -27,6 +27,17 @@ _POOL = 2000
 """Items among which the candidates of a query are sought, in a catalogue that is larger."""
 _CHUNK = 1 << 16
 """Items generated at a time: bounds the memory in double precision."""
+_RANGES = {
+    "style_share": (0.0, 1.0),
+    "noise": (0.0, np.inf),
+    "lure_quality": (-1.0, 1.0),
+    "rating_noise": (0.0, np.inf),
+    "style_worth": (0.0, np.inf),
+    "price_spread": (0.0, np.inf),
+    "n_brands": (0, np.inf),
+    "sponsored_share": (0.0, 1.0),
+    "seed": (0, np.inf),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +232,26 @@ def _check(spec: ShopSpec) -> None:
     if spec.n_queries < 1:
         raise InputError(
             f"n_queries is {spec.n_queries}", where="ShopSpec.n_queries", mend="ask for at least one query"
+        )
+    if spec.shopper.n_weeks < 1 or spec.n_queries % spec.shopper.n_weeks:
+        raise InputError(
+            f"{spec.n_queries} queries cannot be spread over {spec.shopper.n_weeks} weeks",
+            where="Shopper.n_weeks",
+            mend="choose a number of weeks that divides the number of queries",
+        )
+    for name, (least, most) in _RANGES.items():
+        value = getattr(spec, name)
+        if not least <= value <= most:
+            raise InputError(
+                f"{name} is {value}",
+                where=f"ShopSpec.{name}",
+                mend=f"choose a number from {least:g}" + (f" to {most:g}" if np.isfinite(most) else ""),
+            )
+    if not 0.0 <= spec.margin[0] <= spec.margin[1] <= 1.0:
+        raise InputError(
+            f"margin is {spec.margin}",
+            where="ShopSpec.margin",
+            mend="choose the smallest and the largest share, between 0 and 1",
         )
 
 
