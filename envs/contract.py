@@ -219,6 +219,9 @@ def check_render(make_world: MakeWorld, task: TaskConfig) -> None:
                 assert picture.dtype == np.uint8, f"a picture of {picture.dtype}"
                 assert picture.shape[2:] == (3,), f"a picture of shape {picture.shape}"
                 assert np.ptp(picture) > 0, "the picture is blank"
+            assert empty.shape == drawn[mode].shape, (
+                f"pictures of shapes {empty.shape} and {drawn[mode].shape}"
+            )
 
 
 def check_errors_leave_it_usable(make_world: MakeWorld, task: TaskConfig) -> None:

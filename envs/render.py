@@ -83,6 +83,7 @@ def slate_picture(
     purchase: NDArray[Any] | None = None,
     heading: str = "",
     width: int = 720,
+    n_rows: int = 0,
 ) -> NDArray[np.uint8]:
     """One page as an RGB picture (height, `width`, 3); clicked rows are blue, carted ones yellow, bought ones green.
 
@@ -95,13 +96,14 @@ def slate_picture(
         purchase: (K,) purchases, where known.
         heading: Put above the page.
         width: Pixels, at least 360.
+        n_rows: Room for at least so many positions: pictures of one height, before the first page too.
     """
     from PIL import Image, ImageDraw
 
     width = max(width, 360)
     rows = _lines(world, query, slate, click, cart, purchase)
     top = _MARGIN + (_ROW if heading else 0)
-    picture = Image.new("RGB", (width, top + _ROW * (len(rows) + 2) + _MARGIN), _PAPER)
+    picture = Image.new("RGB", (width, top + _ROW * (max(len(rows), n_rows) + 2) + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(picture)
     font, bold = _font("DejaVuSans.ttf"), _font("DejaVuSans-Bold.ttf")
     right = width - _MARGIN

@@ -182,7 +182,13 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
             return self._text()
         if self.render_mode == "rgb_array":
             query, result = self._page
-            return slate_picture(self.world, query=query, heading=self._heading(), **shown_page(result, 0))
+            return slate_picture(
+                self.world,
+                query=query,
+                heading=self._heading(),
+                n_rows=self.task.slate_size,
+                **shown_page(result, 0),
+            )
         return None
 
     def _text(self) -> str:
