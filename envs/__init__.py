@@ -19,12 +19,22 @@ if TYPE_CHECKING:
     from envs.toy import toy_world
     from envs.vector import SlateVectorEnv
     from envs.world import RewardMix, TaskConfig, World
-    from envs.wrappers import FlatObservation, ScoreAction, SlotBySlot
+    from envs.wrappers import (
+        FlatObservation,
+        HistoryLength,
+        MixReward,
+        RecordSessions,
+        ScoreAction,
+        SlotBySlot,
+    )
 
 __all__ = [
     "EpisodeStats",
     "FlatObservation",
+    "HistoryLength",
+    "MixReward",
     "Observation",
+    "RecordSessions",
     "RewardMix",
     "RewardParts",
     "ScoreAction",
@@ -46,7 +56,10 @@ __all__ = [
 _HOME = {
     "EpisodeStats": "envs.results",
     "FlatObservation": "envs.wrappers",
+    "HistoryLength": "envs.wrappers",
+    "MixReward": "envs.wrappers",
     "Observation": "envs.observation",
+    "RecordSessions": "envs.wrappers",
     "RewardMix": "envs.world",
     "RewardParts": "envs.results",
     "ScoreAction": "envs.wrappers",
