@@ -122,7 +122,8 @@ def test_statistics_of_a_batch(name):
             assert info["episode"]["r"][row] == pytest.approx(session["reward"])
             assert info["episode"]["l"][row] == session["length"]
             episodes += 1
-    assert episodes == env.episode_count > 5
+    assert episodes == env.episode_count
+    assert episodes >= 5
 
 
 @every_task
@@ -142,8 +143,6 @@ def test_a_time_limit_truncates(name):
 @every_task
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_copies_of_what_make_gives(name, clone):
-    if clone is not copy.deepcopy and name in ("SlateRank-Catalog1M-v0",):
-        pytest.skip("a pickle of a million items")
     env = gymnasium.make(name)
     env.action_space.seed(0)
     env.reset(seed=2)
