@@ -7,6 +7,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from envs.generated import ShopSpec, generate_world
 from envs.single import SlateEnv
@@ -50,10 +51,16 @@ or another `TaskConfig` in the place of the task's own (results then are no resu
 """
 
 
+_IN_USE: WeakValueDictionary[ShopSpec, World] = WeakValueDictionary()
+
+
 @lru_cache(maxsize=4)
 def suite_world(shop: ShopSpec) -> World:
-    """The shop of a task, made once and shared: worlds are read-only."""
-    return generate_world(shop)
+    """The shop of a task, made once and shared: worlds are read-only. The last four are kept, and all in use."""
+    world = _IN_USE.get(shop)
+    if world is None:
+        world = _IN_USE[shop] = generate_world(shop)
+    return world
 
 
 class SuiteEnv(SlateEnv):
