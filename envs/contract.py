@@ -7,10 +7,8 @@ AssertionError that says which promise was broken, for which user and step.
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import io
-import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +19,7 @@ import numpy as np
 from behavior.errors import InputError
 from envs.contract_recorder import check_recorder
 from envs.contract_tools import (
+    CLONES,
     SEED,
     MakeWorld,
     assert_equal,
@@ -181,11 +180,7 @@ def check_checkpoint(make_world: MakeWorld, task: TaskConfig, *, n_steps: int = 
 
 def check_copies(make_world: MakeWorld, task: TaskConfig, *, n_steps: int = 12) -> None:
     """A pickled and a deep-copied single environment go on in the midst of a session, to the bit."""
-    clones: tuple[Callable[[SlateEnv], SlateEnv], ...] = (
-        copy.deepcopy,
-        lambda env: pickle.loads(pickle.dumps(env)),
-    )
-    for clone in clones:
+    for clone in CLONES:
         env = SlateEnv(make_world(), task, seed=SEED)
         clone(env).reset()  # before the first reset
         env.reset(seed=SEED)

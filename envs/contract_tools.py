@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from envs.world import TaskConfig, World
 from simulators.kernels.rng import Purpose, uniform_table
 
 __all__ = [
+    "CLONES",
     "SEED",
     "MakeWorld",
     "assert_equal",
@@ -28,6 +31,14 @@ __all__ = [
 ]
 
 MakeWorld = Callable[[], World]
+
+
+def _pickled(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))
+
+
+CLONES: tuple[Callable[[Any], Any], ...] = (copy.deepcopy, _pickled)
+"""The ways in which an environment is copied."""
 SEED = 3
 """Key of chance of every check's environments."""
 

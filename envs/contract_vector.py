@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.contract_tools import SEED, MakeWorld, assert_equal, leaves, random_actions, single_maker
+from envs.contract_tools import CLONES, SEED, MakeWorld, assert_equal, leaves, random_actions, single_maker
 from envs.vector import SlateVectorEnv
 from envs.world import TaskConfig
 
@@ -83,11 +82,7 @@ def check_vector_copies(
     make_world: MakeWorld, task: TaskConfig, mode: AutoresetMode, *, n_envs: int = 4
 ) -> None:
     """A pickled and a deep-copied environment go on in the midst of their sessions, to the bit."""
-    clones: tuple[Callable[[SlateVectorEnv], SlateVectorEnv], ...] = (
-        copy.deepcopy,
-        lambda env: pickle.loads(pickle.dumps(env)),
-    )
-    for clone in clones:
+    for clone in CLONES:
         env = _vector(make_world, task, mode, n_envs)
         clone(env).reset(seed=SEED)  # before the first reset
         env.reset(seed=SEED)
@@ -134,6 +129,12 @@ def check_sb3(make_world: MakeWorld, task: TaskConfig, *, n_envs: int = 4, n_ste
             assert mine["session"] == its["session"], f"{where}: {mine['session']} and {its['session']}"
             assert mine["episode"]["l"] == its["episode"]["l"], f"{where}: episode length"
             assert abs(mine["episode"]["r"] - its["episode"]["r"]) < 1e-4, f"{where}: episode return"
+
+    for clone in CLONES:
+        other: Any = clone(ours)
+        for step in range(6):
+            actions = random_actions(task, ours.users, ours.state.step)
+            assert_equal(other.step(actions)[:3], ours.step(actions)[:3], f"step {step} of a copy")
 
 
 Observe = Callable[[int, Any, NDArray[np.bool_]], None]

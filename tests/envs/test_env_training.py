@@ -108,6 +108,19 @@ def test_masked_choices_are_never_repaired_for_padding(world):
         assert not env.last_result.repairs.any()
 
 
+def test_masked_slots_are_never_repaired(world):
+    env = slots(world)
+    model = MaskablePPO("MlpPolicy", env, n_steps=16, batch_size=16, seed=0, policy_kwargs=dict(SMALL))
+    model.learn(64)
+    observation, _ = env.reset()
+    for _ in range(40):
+        action, _ = model.predict(observation, action_masks=env.get_wrapper_attr("action_masks")())
+        observation, _, terminated, truncated, info = env.step(action)
+        assert info["repairs"] == 0
+        if terminated or truncated:
+            observation, _ = env.reset()
+
+
 def test_sb3s_own_wrappers_fit_around(world):
     # Normalised rewards over the batch, and SB3's batch over single environments, give the same sessions.
     ours = VecNormalize(batch(world), norm_obs=False)
