@@ -55,26 +55,25 @@ class Effort:
     """How hard oracles and searches work, and how many users judge them."""
 
     users: int = 400
-    """Users per seed."""
-    planned_users: int = 160
-    """Users per seed of the planning oracle, the first of each block."""
-    search: SearchConfig = field(default_factory=lambda: SearchConfig(progress=False))
+    """Users per seed, served by every policy."""
+    search: SearchConfig = field(
+        default_factory=lambda: SearchConfig(rounds=16, population=24, elite=5, users=128, progress=False)
+    )
     """Of constant slates, score directions and longest sessions."""
-    tuning: Tuning = field(default_factory=lambda: Tuning(rounds=24, population=32, elite=7, users=320))
+    tuning: Tuning = field(default_factory=lambda: Tuning(rounds=24, population=32, elite=7, users=200))
     """Practice of the planning oracle."""
-    retuning: Tuning = field(default_factory=lambda: Tuning(rounds=8, population=12, elite=3, users=128))
+    retuning: Tuning = field(default_factory=lambda: Tuning(rounds=6, population=10, elite=3, users=96))
     """Practice of the belief oracle after that."""
-    rollouts: int = 2
-    """Of the planning oracle; 0: its tuned policy serves."""
+    rollouts: int = 0
+    """Of the planning oracle at every page. At this size looking ahead page by page gains nothing measurable over its
+    practised policy (`docs/oracles.md`), which therefore serves."""
 
 
 QUICK = Effort(
     users=64,
-    planned_users=16,
     search=SearchConfig(rounds=4, population=8, elite=3, users=32, final_users=64, progress=False),
     tuning=Tuning(rounds=4, population=8, elite=3, users=48),
     retuning=Tuning(rounds=1, population=4, elite=2, users=16),
-    rollouts=1,
 )
 
 
@@ -141,20 +140,19 @@ def judge_task(
         who: [_serve(policy, world, task, effort, seed) for seed in seeds]
         for who, policy in policies_of(world, task, effort).items()
     }
-    score = {who: np.stack([pages[0] for pages in found]) for who, found in served.items()}  # (seeds, users)
+    # (seeds * users,), the same users in the same order for every policy
+    flat = {who: np.concatenate([pages[0] for pages in found]) for who, found in served.items()}
     length = {who: np.concatenate([pages[1] for pages in found]) for who, found in served.items()}
-    flat = {who: found.reshape(-1) for who, found in score.items()}
     top = float(flat["planning"].mean())
     cases: list[Case] = []
     for who, values in flat.items():
         cases.append(_case(f"{name}: {who}", mean_interval(values), "score per session", top))
-    paired = _paired(score)
-    floor, ceiling = paired["random"], paired["planning"] - paired["random"]
-    gain = bootstrap_ratio(paired["planning"] - paired["myopic"], paired["myopic"], seed=0)
+    floor, ceiling = flat["random"], flat["planning"] - flat["random"]
+    gain = bootstrap_ratio(flat["planning"] - flat["myopic"], flat["myopic"], seed=0)
     cases.append(_case(f"{name}: planning gap", gain, "planning / myopic - 1"))
     shares = {
         who: bootstrap_ratio(values - floor, ceiling, seed=0)
-        for who, values in paired.items()
+        for who, values in flat.items()
         if who not in ("random", "planning")
     }
     personal = _rest(shares["score direction"])
@@ -193,15 +191,14 @@ def policies_of(world: World, task: TaskConfig, effort: Effort) -> Mapping[str, 
 def _serve(
     policy: Policy, world: World, task: TaskConfig, effort: Effort, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Score and length (users,), block after block; the planning oracle serves the first users of each block."""
-    wanted = effort.planned_users if policy.name == "planning" else effort.users
+    """Score and length (users,), block after block."""
     score, length = [], []
     for block in range(BLOCKS):
         outcome = evaluate_policy(
             policy,
             world,
             task,
-            n_users=max(1, wanted // BLOCKS),
+            n_users=max(1, effort.users // BLOCKS),
             seed=seed,
             first_user=FIRST_USER + block * BLOCK_STEP,
             progress=False,
@@ -209,15 +206,6 @@ def _serve(
         score.append(outcome.score)
         length.append(outcome.length)
     return np.concatenate(score), np.concatenate(length)
-
-
-def _paired(score: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Scores (seeds * U,) of the users whom every policy served: the first of each block."""
-    least = min(found.shape[1] for found in score.values()) // BLOCKS
-    return {
-        who: np.ascontiguousarray(found.reshape(found.shape[0], BLOCKS, -1)[:, :, :least].reshape(-1))
-        for who, found in score.items()
-    }
 
 
 def _rest(share: Interval) -> Interval:
