@@ -1,4 +1,4 @@
-"""Points numba's disk cache at a folder named after the kernels' sources. Import this before numba and torch.
+"""Points numba's disk cache at a folder named after the kernels' sources. Import this before kernels and torch.
 
 Numba keys its cache by the file a function is defined in and does not notice an edit to a function it calls in
 another file; it then runs stale machine code in silence. A folder keyed by a digest of every kernel source
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 from behavior.files import cache_home
@@ -27,7 +28,10 @@ def kernel_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-os.environ["NUMBA_CACHE_DIR"] = str(cache_home() / "numba" / kernel_digest())
+_FOLDER = str(cache_home() / "numba" / kernel_digest())
+os.environ["NUMBA_CACHE_DIR"] = _FOLDER
+if "numba" in sys.modules:  # imported before us: it has read the environment already
+    sys.modules["numba"].config.CACHE_DIR = _FOLDER
 # OpenMP's threads spin while they wait. Where other processes want the same cores, each parallel kernel then
 # waits for a descheduled spinner: two threads ran twenty times slower than one. The library reads this once, when
 # it is loaded, so this module should be imported before torch.
