@@ -107,7 +107,7 @@ class SlateCore:
                 self.task.slate_size,
                 self.task.history,
             ),
-            _episodes(nobody, self._history, nobody, self._over, 0.0),
+            _episodes(nobody, self._history, nobody, self._over),
         )
 
     def _make_engine(self) -> Engine:
@@ -226,9 +226,7 @@ class SlateCore:
             result.finished, result.final_observation, result.episodes = self._none_finished
             return result
         result.finished = finished
-        result.episodes = episodes = _episodes(
-            finished, self._history, state.user, result.terminated, self._tables.score_weights
-        )
+        result.episodes = episodes = _episodes(finished, self._history, state.user, result.terminated)
         if self.autoreset == "same_step":
             users = episodes.user + self.stride
             result.final_observation = self._engine.renew(state, finished, users, seed, result.observation)
@@ -358,23 +356,20 @@ class SlateCore:
 
 
 def _episodes(
-    finished: NDArray[np.int64],
-    history: History,
-    user: NDArray[np.int64],
-    terminated: NDArray[np.bool_],
-    score_weights: Any,
+    finished: NDArray[np.int64], history: History, user: NDArray[np.int64], terminated: NDArray[np.bool_]
 ) -> EpisodeStats:
-    totals = history.totals[finished]  # (F, 8)
+    totals = history.totals[finished]  # (F, 8), see `History.totals`
+    counts = totals.astype(np.int64)
     return EpisodeStats(
         user=user[finished],
         reward=totals[:, 2],
-        score=(totals[:, [0, 1, 3]] * score_weights).sum(axis=1),
-        clicks=totals[:, 0].astype(np.int64),
-        carts=totals[:, 4].astype(np.int64),
-        purchases=totals[:, 1].astype(np.int64),
+        score=totals[:, 6],
+        clicks=counts[:, 0],
+        carts=counts[:, 4],
+        purchases=counts[:, 1],
         revenue=totals[:, 3],
         margin=totals[:, 5],
-        length=history.pages[finished].astype(np.int64),
+        length=counts[:, 7],
         left=terminated[finished],
     )
 

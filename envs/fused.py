@@ -20,7 +20,7 @@ from simulators.shopper import ShopperSimulator
 
 __all__ = ["FusedEngine", "can_fuse"]
 
-_LARGEST = 32
+_LARGEST = 64
 """Users a thread takes at a time, at most; no result depends on it."""
 
 

@@ -56,7 +56,7 @@ class History:
         self.table = np.empty((n_users, width), np.uint32)
         self.shown = np.empty((n_users, task.n_candidates), np.uint8)
         self.totals = np.empty((n_users, 8), np.float64)
-        """Clicks, purchases, return, revenue, carts, profit of each session so far; two spare columns."""
+        """Clicks, purchases, return, revenue, carts, profit, score and pages of each session so far."""
         self.clear(np.arange(n_users))
 
     @property

@@ -22,15 +22,18 @@ _CHUNK = 32  # users who share a scratch row
 def first_outside(actions: Any, n_candidates: Any, rows: Any) -> Any:
     """Index of the first element of `actions` (B, K), row by row, outside 0 .. n_candidates-1; -1: none."""
     size = actions.shape[1]
-    wrong = False
+    last = np.uint64(n_candidates)
+    if rows.shape[0] == actions.shape[0]:
+        n_wrong = np.int64(0)
+        numbers = actions.reshape(actions.size)
+        for i in range(numbers.size):  # without a way out, so that the compiler may use vector instructions
+            n_wrong += np.int64(np.uint64(numbers[i]) >= last)  # a negative number is a large one here
+        if n_wrong == 0:
+            return -1
     for b in rows:
         for k in range(size):
-            wrong |= (actions[b, k] < 0) | (actions[b, k] >= n_candidates)
-    if wrong:
-        for b in rows:
-            for k in range(size):
-                if actions[b, k] < 0 or actions[b, k] >= n_candidates:
-                    return b * size + k
+            if np.uint64(actions[b, k]) >= last:
+                return b * size + k
     return -1
 
 

@@ -152,6 +152,7 @@ def note_user(
         elif (table[b, at] & _MOST) != _MOST:
             table[b, at] += np.uint32(1)
     head[b, 0] += 1
+    totals[b, 7] += 1.0
 
 
 @device
@@ -267,7 +268,7 @@ def value_user(
     parts: Any,  # out (B, 8) click, cart, purchase, revenue, margin, relevance, diversity, stay
     value_out: Any,  # out (B,)
     score: Any,  # out (B,)
-    totals: Any,  # (B, 8) columns 2 to 5, return, revenue, carts and profit, are added to
+    totals: Any,  # (B, 8) columns 2 to 6, return, revenue, carts, profit and score, are added to
 ) -> None:
     """The parts of the reward, their weighted sum, and the task's score, of row b."""
     size = slates.shape[1]
@@ -299,6 +300,7 @@ def value_user(
     totals[b, 3] += revenue
     totals[b, 4] += carts
     totals[b, 5] += earned
+    totals[b, 6] += score[b]
 
 
 @device

@@ -58,13 +58,15 @@ def slate_sums(typing_context: Any, vectors: Any, slate: Any) -> Any:
 
         def accumulate(kind: Any, zero: Any, first: Any, last: Any, lanes: int, whole: Any, own: Any) -> None:
             with cgutils.for_range_slice(builder, first, last, _LONG(lanes), _LONG) as (d, _):
-                total = cgutils.alloca_once(builder, kind)
+                total, square = (cgutils.alloca_once(builder, kind) for _ in range(2))
                 builder.store(zero, total)
+                builder.store(zero, square)
                 with cgutils.for_range_slice(builder, _LONG(0), size, _LONG(1), _LONG) as (k, _):
                     x = element(k, d, kind)
                     builder.store(builder.fadd(builder.load(total), x), total)
-                    builder.store(builder.fadd(builder.load(own), builder.fmul(x, x)), own)
+                    builder.store(builder.fadd(builder.load(square), builder.fmul(x, x)), square)
                 t = builder.load(total)
+                builder.store(builder.fadd(builder.load(own), builder.load(square)), own)
                 builder.store(builder.fadd(builder.load(whole), builder.fmul(t, t)), whole)
 
         blocks = builder.and_(width, _LONG(-_LANES))
