@@ -142,8 +142,10 @@ def _play(command: Play) -> None:
         value = getattr(command, name)
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}", where=f"--{name}", mend="choose at least 1")
-    if command.user < 0:
-        raise InputError(f"user is {command.user}", where="--user", mend="choose a number from 0")
+    if not 0 <= command.user < 2**62:
+        raise InputError(
+            f"user is {command.user}", where="--user", mend="choose a number from 0 to 2 ** 62 - 1"
+        )
     world, task = make_task(command.task)
     core = SlateCore(world, task, n_users=1, seed=command.seed, first_user=command.user, autoreset="disabled")
     rank = _rank_with(_policy(command.policy, world, task), command.seed, task.slate_size)
@@ -242,6 +244,8 @@ def _world_of(target: str) -> tuple[Callable[[], Any], Any]:
 
 def _function(target: str) -> Callable[[], Any]:
     name, _, attribute = target.partition(":")
+    if not name or not attribute:
+        raise InputError(f"{target!r} names no function", where="target", mend="give module:function")
     folder = str(Path.cwd())
     if folder not in sys.path:  # modules of one's own lie where one stands
         sys.path.insert(0, folder)
@@ -292,12 +296,12 @@ def _docs(command: Docs) -> None:
 
 
 def _reference(command: Reference) -> None:
+    from envs.tasks import suite
     from envs.tasks.reference import write_reference
-    from envs.tasks.suite import REFERENCE
 
-    for task in write_reference(command.file, REFERENCE):
+    for task in write_reference(command.file, suite.REFERENCE):
         print(task)
-    print(f"kept in {REFERENCE}; `python -m envs docs` renews the pages", file=sys.stderr)
+    print(f"kept in {suite.REFERENCE}; `python -m envs docs` renews the pages", file=sys.stderr)
 
 
 if __name__ == "__main__":

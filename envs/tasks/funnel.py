@@ -58,11 +58,13 @@ class FunnelEnv(SuiteEnv):
             intent_click=0.5,
             intent_quality=0.5,
             intent_purchase=0.5,
-            click_joy=0.3,
-            quality_joy=0.2,
-            page_cost=0.2,
+            click_joy=0.0,
+            purchase_joy=0.3,
+            annoyance=0.3,
+            page_cost=-0.5,
+            satisfaction_memory=0.5,
             leave_bias=-2.5,
-            leave_satisfaction=1.0,
+            leave_satisfaction=1.5,
         ),
     )
     TASK = TaskConfig(

@@ -14,10 +14,23 @@ from envs.single import SlateEnv
 from envs.vector import SlateVectorEnv
 from envs.world import TaskConfig, World
 
-__all__ = ["REFERENCE", "SuiteEnv", "SuiteVectorEnv", "reference_returns", "suite_world"]
+__all__ = [
+    "REFERENCE",
+    "SuiteEnv",
+    "SuiteVectorEnv",
+    "reference_returns",
+    "reference_section",
+    "suite_world",
+]
 
 REFERENCE = Path(__file__).with_name("reference_returns.json")
 """Where `python -m envs reference` keeps what the benchmark measured."""
+
+_SHARES = {
+    "planning gap": "how far planning beats myopic",
+    "personalisation gap": "share of the gap from random to planning that no policy blind to the user closes",
+    "out of reach by hidden state": "share of that gap that not even the belief oracle closes",
+}
 
 _SPACES = """## Action Space
 `MultiDiscrete([{N}] * {K})`: candidate positions 0 .. {last} in slate order, the first shown on top. A repeated choice,
@@ -80,7 +93,7 @@ class SuiteEnv(SlateEnv):
             inspect.cleandoc(cls.__doc__ or "")
             .replace("{spaces}", _spaces(cls.SHOP, cls.TASK))
             .replace("{arguments}", _ARGUMENTS.replace("{id}", cls.ID))
-            .replace("{reference}", _reference_section(cls.ID))
+            .replace("{reference}", reference_section(cls.ID))
         )
 
     def __init__(
@@ -156,7 +169,8 @@ def _spaces(shop: ShopSpec, task: TaskConfig) -> str:
     )
 
 
-def _reference_section(task_id: str) -> str:
+def reference_section(task_id: str) -> str:
+    """The documentation's "Reference Returns"."""
     rows = reference_returns().get(task_id)
     command = f"`python -m benchmarks.tasks --task {task_id}`"
     if not rows:
@@ -170,9 +184,15 @@ def _reference_section(task_id: str) -> str:
     ]
     for row in rows:
         if row["kind"] == "score":
-            lines.append(
-                f"| {row['name']} | {row['value']:.2f} | {row['low']:.2f} to {row['high']:.2f} | {row['share']:.0%} |"
-            )
+            interval = f"{row['low']:.2f} to {row['high']:.2f}"
+            lines.append(f"| {row['name']} | {row['value']:.2f} | {interval} | {_percent(row['share'])} |")
     lines.append("")
-    lines += [f"- {row['name']}: {row['value']:.0%}" for row in rows if row["kind"] == "share"]
+    for row in rows:
+        if row["kind"] == "share":
+            interval = f"{_percent(row['low'])} to {_percent(row['high'])}"
+            lines.append(f"- {row['name']} ({_SHARES[row['name']]}): {_percent(row['value'])}, {interval}")
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
