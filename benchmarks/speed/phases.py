@@ -27,7 +27,7 @@ __all__ = ["PHASES", "StepTimes", "Traffic", "separate_phases", "whole_step"]
 PHASES = ("place", "respond", "value", "note", "observe", "renew")
 """Actions to slates; the user's answer; reward and score; the session's record; the observation; new sessions."""
 
-_WARM, _WINDOWS = 40, 5
+_WARM, _WINDOWS = 40, 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class _Clock:
 def _best_window(
     step: Callable[[int], None], clock: _Clock, names: tuple[str, ...], *, seconds: float, per_step: int
 ) -> dict[str, float]:
-    """Nanoseconds a user-step by name, in the best of five windows of `seconds`; a busy moment spoils one of them."""
+    """Nanoseconds a user-step by name, in the best of twenty windows of `seconds`: a busy moment spoils one."""
     for i in range(_WARM):
         step(i)
     done, found = _WARM, []
