@@ -16,7 +16,8 @@ class DriftEnv(SuiteEnv):
     ## Description
     Each click moves the user's taste towards the clicked item. Purchases do not depend on taste but on a
     hidden need, a style that stays the same. A user whose taste lies elsewhere clicks little of what they
-    need: to sell, one has to lead them there, page by page, at the price of clicks on the way.
+    need: to sell, one has to lead them there, page by page, at the price of clicks on the way. Clicks on good
+    items keep users a little longer.
 
     {spaces}
     ## Rewards
@@ -29,8 +30,9 @@ class DriftEnv(SuiteEnv):
     user, `reset(options={"user": u})` asks for user u. A session depends on seed and user only.
 
     ## Episode End
-    The user leaves after a page with a constant chance of 2 % (`terminated`); after 20 pages the session is
-    cut off (`truncated`). The last `info` has the sums of the session in `info["session"]`.
+    The user leaves after a page with a chance that grows as satisfaction falls, from 2 % where nothing was
+    clicked (`terminated`); after 20 pages the session is cut off (`truncated`). The last `info` has the sums
+    of the session in `info["session"]`.
 
     {arguments}
     {reference}
@@ -56,10 +58,11 @@ class DriftEnv(SuiteEnv):
             boredom=0.0,
             drift=1.0,
             click_joy=0.0,
+            quality_joy=0.3,
             purchase_joy=0.0,
             page_cost=0.0,
-            leave_bias=-4.0,
-            leave_satisfaction=0.0,
+            leave_bias=-3.7,
+            leave_satisfaction=1.2,
         ),
     )
     TASK = TaskConfig(slate_size=5, n_candidates=50, max_steps=20)

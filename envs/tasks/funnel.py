@@ -17,7 +17,7 @@ class FunnelEnv(SuiteEnv):
     A clicked item may go into the cart, by taste, price and the user's price sensitivity; what is in the cart
     is bought with a chance that depends on intent. Intent grows with clicks on good items, fades from page to
     page, and is used up by buying. Dear items earn more and are carted less. A good policy warms up first and
-    sells then. `info["cart"]` tells what went into the cart.
+    sells then; more of the same style makes users leave. `info["cart"]` tells what went into the cart.
 
     {spaces}
     ## Rewards

@@ -14,10 +14,10 @@ class ReturnEnv(SuiteEnv):
     """Rank for a shopper who comes back if they were content.
 
     ## Description
-    A visit is short. Whoever leaves comes back some days later with a chance that grows with satisfaction,
-    with a new query, and with part of satisfaction and boredom still there; or never. An episode is the
-    user's whole life. The context tells how many visits there were before and how many days lay between the
-    last two.
+    A visit is short, and more of the same makes it shorter; good items please. Whoever leaves comes back some
+    days later with a chance that grows with satisfaction, with a new query, and with part of satisfaction and
+    boredom still there; or never. An episode is the user's whole life. The context tells how many visits
+    there were before and how many days lay between the last two.
 
     {spaces}
     ## Rewards

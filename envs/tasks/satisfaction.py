@@ -15,9 +15,9 @@ class SatisfactionEnv(SuiteEnv):
 
     ## Description
     An item's lure raises the chance of a click, its quality what the user has of it afterwards, and the two
-    run against each other. Users whom clicks disappoint leave. The shop sees lure in the popularity column
-    and quality, with noise, in the rating column. Whoever counts clicks of the next page only loses most of
-    the session.
+    run against each other. Users whom clicks disappoint leave, and those who are shown the same style again
+    and again a little sooner. The shop sees lure in the popularity column and quality, with noise, in the
+    rating column. Whoever counts clicks of the next page only loses most of the session.
 
     {spaces}
     ## Rewards
