@@ -135,7 +135,7 @@ def _describe(command: Describe) -> None:
 
 def _play(command: Play) -> None:
     from envs.core import SlateCore
-    from envs.play import session_pages
+    from envs.play import character, session_pages
     from envs.tasks import make_task
 
     for name in ("users", "pages"):
@@ -151,7 +151,12 @@ def _play(command: Play) -> None:
     rank = _rank_with(_policy(command.policy, world, task), command.seed, task.slate_size)
     for _ in range(command.users):
         core.reset()
-        print(f"== user {int(core.state.user[0])}, served by {command.policy}")
+        who = character(world, core.state)
+        print(
+            f"== user {int(core.state.user[0])}"
+            + (f" ({who})" if who else "")
+            + f", served by {command.policy}"
+        )
         for page in session_pages(core, rank, pages=command.pages):
             print(f"\n{page}", flush=True)
         print()

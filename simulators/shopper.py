@@ -208,7 +208,13 @@ class ShopperSimulator:
         self._personas = np.require(personas, np.float32, ["C", "W"])
         self._constants = np.array([getattr(self.shopper, name) for name in kernels.CONSTANTS], np.float64)
         self._tables: dict[int, kernels.ShopperTables] = {}
+        self.taste_size = width
         self.hidden_size = width + kernels.N_SCALARS + int(traits.group.max()) + 1
+
+    @property
+    def personas(self) -> NDArray[np.float32]:
+        """(P, D) of which tastes are mixed; the first `taste_size` = D hidden columns are a user's own."""
+        return self._personas
 
     def tables(self, n_positions: int) -> kernels.ShopperTables:
         """What the kernels read, for pages of `n_positions`."""
