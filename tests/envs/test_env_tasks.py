@@ -197,25 +197,28 @@ def test_another_shop_or_task_can_be_put_in_place():
 # --- what makes each task what it is
 
 
-def left_by_chance(name, pages):
-    """Share of pages after which users left."""
-    world, task = make_task(name)
+@pytest.mark.parametrize(
+    "name", [name for name in SMALL if re.search(r"\d %", sections(name)["Episode End"])]
+)
+def test_a_stated_chance_of_leaving_is_so_where_nothing_was_clicked(name):
+    # Refused once in ten million runs where it is right to the stated percent.
+    stated = float(re.search(r"(\d+) %", sections(name)["Episode End"])[1]) / 100
+    simulator, n = make_task(name)[0].simulator, 20_000
+    state = simulator.begin(np.arange(n), seed=6)
+    left = simulator.respond(state, np.full((n, 5), -1, np.int32), seed=6).left.mean()
+    assert abs(left - stated) < 0.005 + 5.4 * np.sqrt(stated / n)
+
+
+def test_leaving_is_chance_alone_in_static():
+    # Five pages of random actions; the same bound.
+    world, task = make_task("Static")
     core = SlateCore(world, task, n_users=2000, seed=6)
     core.reset()
     left = [
-        core.step(random_actions(task, core.state.user, core.state.step)).terminated.mean()
-        for _ in range(pages)
+        core.step(random_actions(task, core.state.user, core.state.step)).terminated.mean() for _ in range(5)
     ]
-    return float(np.mean(left)), 2000 * pages
-
-
-@pytest.mark.parametrize("name", ["Static", "Drift"])
-def test_the_stated_chance_of_leaving_is_so(name):
-    # Refused once in ten million runs where it is right to the stated percent.
-    text = " ".join(sections(task_env(name).ID)["Episode End"].split())
-    stated = float(re.search(r"a constant chance of (\d+) %", text)[1]) / 100
-    found, n = left_by_chance(name, 5)
-    assert abs(found - stated) < 0.005 + 5.4 * np.sqrt(stated / n)
+    assert abs(np.mean(left) - 0.08) < 0.005 + 5.4 * np.sqrt(0.08 / 10_000)
+    assert "a constant chance of 8 %" in " ".join(sections("SlateRank-Static-v0")["Episode End"].split())
 
 
 def test_nothing_carries_over_in_static():
@@ -290,7 +293,9 @@ def test_clicks_warm_up_and_buying_uses_up_in_funnel():
     assert chance[2] < chance[1]
 
 
-@pytest.mark.parametrize("name", ["Boredom", "Satisfaction", "Funnel", "Return", "ColdStart", "Business"])
+@pytest.mark.parametrize(
+    "name", ["Boredom", "Satisfaction", "Drift", "Funnel", "Return", "ColdStart", "Business"]
+)
 def test_content_users_stay_longer(name):
     world, _ = make_task(name)
     simulator, n = world.simulator, 4000
