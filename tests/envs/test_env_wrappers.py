@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import RecordEpisodeStatistics
 
 from agents.base import Draw
 from agents.baselines import PopularityPolicy
@@ -20,6 +21,7 @@ from behavior.errors import InputError
 from envs.observation import Observation
 from envs.recorder import SessionRecorder
 from envs.single import SlateEnv
+from envs.tasks import make_task
 from envs.toy import toy_world
 from envs.world import RewardMix, TaskConfig
 from envs.wrappers import FlatObservation, HistoryLength, MixReward, RecordSessions, ScoreAction, SlotBySlot
@@ -192,6 +194,50 @@ def test_a_user_who_comes_twice_has_two_sessions(world):
     assert rows["user_id"].unique().tolist() == ["u0"]
     assert rows["timestamp"].is_monotonic_increasing
     assert rows["click"][:4].tolist() == rows["click"][8:].tolist()
+
+
+@pytest.mark.parametrize("name", ["Return", "Funnel", "Business", "Drift"])
+def test_history_and_mix_on_tasks_with_visits_carts_and_rules(name):
+    world, task = make_task(name)
+    other = dataclasses.replace(task, history=17, reward=MIX)
+    steps = actions(40, task)
+    expected = rollout(SlateEnv(world, other), steps)
+    found = rollout(MixReward(HistoryLength(SlateEnv(world, task), 17), MIX), steps)
+    for (observation, *rest), (seen, *mixed) in zip(expected, found, strict=True):
+        assert same(observation, seen)
+        if rest:
+            assert mixed[0] == pytest.approx(rest[0], rel=1e-9)
+            assert mixed[1:4] == rest[1:4]
+
+
+def test_wrapped_environments_side_by_side(world):
+    env = gymnasium.make_vec(
+        "envs:SlateRank-v0",
+        num_envs=3,
+        vectorization_mode="sync",
+        wrappers=[SlotBySlot, FlatObservation],
+        world=world,
+        task=TASK,
+    )
+    observation, _ = env.reset(seed=1)
+    env.action_space.seed(1)
+    single = FlatObservation(SlotBySlot(SlateEnv(world, TASK)))
+    assert observation.shape == (3, *single.observation_space.shape)
+    alone = single.reset(seed=1)[0]
+    for _ in range(6):
+        np.testing.assert_array_equal(observation[0], alone)
+        choices = env.action_space.sample()
+        observation, reward, *_ = env.step(choices)
+        alone, expected, *_ = single.step(choices[0])
+        assert reward[0] == expected
+    statistics = RecordEpisodeStatistics(single)
+    statistics.reset()
+    over = False
+    while not over:
+        *_, terminated, truncated, info = statistics.step(0)
+        over = terminated or truncated
+    assert info["episode"]["l"] == 4 * info["session"]["length"]  # choices, not pages
+    assert info["episode"]["r"] == pytest.approx(info["session"]["reward"])
 
 
 STACKS = {
