@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.base import Draw, Policy, SlatePropensity
     from agents.baselines import MMRPolicy, PopularityPolicy, RandomPolicy, RelevancePolicy
+    from agents.belief import BeliefConfig, BeliefOracle
     from agents.checkpoint import Checkpoint, LearnerConfig, read_checkpoint
     from agents.click_greedy import ClickGreedyConfig, ClickGreedyPolicy
     from agents.dqn.config import DQNConfig
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentInputs",
+    "BeliefConfig",
+    "BeliefOracle",
     "Checkpoint",
     "ClickGreedyConfig",
     "ClickGreedyPolicy",
@@ -53,6 +56,8 @@ __all__ = [
 
 _HOME = {
     "AgentInputs": "agents.registry",
+    "BeliefConfig": "agents.belief",
+    "BeliefOracle": "agents.belief",
     "Checkpoint": "agents.checkpoint",
     "ClickGreedyConfig": "agents.click_greedy",
     "ClickGreedyPolicy": "agents.click_greedy",
