@@ -24,7 +24,7 @@ class List:
 class Describe:
     """Print the documentation of a task."""
 
-    task: tyro.conf.Positional[str]
+    task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
     """A name or an id from `list`: Boredom, SlateRank-Boredom-v0."""
     markdown: bool = False
     """Print the Markdown as it is, instead of setting it for the terminal."""
@@ -34,7 +34,7 @@ class Describe:
 class Play:
     """Let a policy serve a user and print each page: what was shown, clicked, bought, and how the user felt."""
 
-    task: tyro.conf.Positional[str]
+    task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
     """A name or an id from `list`."""
     policy: str = "relevance"
     """random, relevance, popularity, mmr; or myopic, planning, which look into the user (planning practises first)."""
@@ -52,7 +52,7 @@ class Play:
 class Check:
     """Run the contract suite of environments on a task, or on a world of your own."""
 
-    target: tyro.conf.Positional[str] = "all"
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")] = "all"
     """A name or an id from `list`; or module:function, which gives a World, or a World and a TaskConfig; or 'all':
     every task but the one of a million items."""
     sb3: bool = True
@@ -71,7 +71,7 @@ class Docs:
 class Reference:
     """Keep the reference returns that `python -m benchmarks.tasks --json FILE` measured, for the documentation."""
 
-    file: tyro.conf.Positional[Path]
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """The benchmark's JSON. Tasks that it does not speak of keep what they have."""
 
 
@@ -116,7 +116,8 @@ def _list() -> None:
     for row in task_rows():
         page = f"{row.slate_size} of {row.n_candidates}"
         print(f"{row.id:<26}{row.n_items:>9,}  {page:>9}  {row.max_steps:>5}  {row.score}")
-        print(f"    {row.reason}")
+        gap = "" if row.planning_gap is None else f" (planning gap {100 * row.planning_gap:.0f} %)"
+        print(f"    {row.reason}{gap}")
 
 
 def _describe(command: Describe) -> None:
@@ -219,7 +220,11 @@ def _world_of(target: str) -> tuple[Callable[[], Any], Any]:
     from envs.world import TaskConfig, World
 
     if ":" not in target:
-        env = task_env(target)
+        try:
+            env = task_env(target)
+        except InputError as error:
+            mend = f"{error.mend}; or give module:function for a world of your own"
+            raise InputError(error.what, where="target", mend=mend) from error
         return env.make_world, env.TASK
     make = _function(target)
     try:

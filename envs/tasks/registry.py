@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,8 +79,10 @@ def task_env(name: str) -> type[SuiteEnv]:
     known |= {entry.id.split("-")[1].lower(): entry for entry in SUITE.values()}
     found = known.get(name, known.get(name.lower()))
     if found is None:
+        close = difflib.get_close_matches(name.lower(), [key for key in known if key not in SUITE], n=1)
+        asked = f"did you mean {known[close[0]].id}? " if close else ""
         raise InputError(
-            f"there is no task {name!r}", where="task suite", mend=f"choose one of {', '.join(SUITE)}"
+            f"there is no task {name!r}", where="task suite", mend=f"{asked}choose one of {', '.join(SUITE)}"
         )
     env: type[SuiteEnv] = getattr(importlib.import_module(found.module), f"{found.name}Env")
     return env

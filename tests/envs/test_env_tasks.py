@@ -163,6 +163,11 @@ def test_a_wrong_name_is_told_the_right_ones(wrong):
     assert all(name in caught.value.mend for name in SUITE)
 
 
+def test_a_slip_of_the_pen_is_understood():
+    with pytest.raises(InputError, match="did you mean SlateRank-Satisfaction-v0"):
+        task_env("satisfation")
+
+
 def test_worlds_are_shared_while_they_are_in_use():
     world = make_task("Static")[0]
     assert gymnasium.make("envs:SlateRank-Static-v0").unwrapped.world is world
