@@ -335,7 +335,10 @@ class SlateCore:
 
     def _checked(self, actions: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         shape, N = (self.n_users, self.task.slate_size), self.task.n_candidates
-        chosen = np.asarray(actions)
+        try:
+            chosen = np.asarray(actions)
+        except ValueError:  # lists of unequal length
+            chosen = np.empty(0, object)
         if chosen.shape != shape or chosen.dtype.kind not in "iu":
             raise InputError(
                 f"actions are {chosen.dtype} of shape {chosen.shape}, but must be integers of shape {shape}",

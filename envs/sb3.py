@@ -73,13 +73,19 @@ class SlateVecEnv(VecEnv):
         return self.core.state.user
 
     def reset(self) -> dict[str, NDArray[Any]]:
-        """Start new sessions in all slots: from `first_user` again after `seed()`, else with the next users."""
-        seed = self._seeds[0]
-        observation = self.core.reset(seed)
-        self.last_result = None
-        self.reset_infos = [{"user": user} for user in self.users.tolist()]
+        """Start new sessions in all slots: from `first_user` again after `seed()`, else with the next users.
+
+        `set_options([{"user": u}, ...])` beforehand, one for each slot, picks the users.
+
+        Raises:
+            InputError: A seed out of range, or unknown or incomplete options; they are forgotten then.
+        """
+        seed, options = self._seeds[0], self._options
         self._reset_seeds()
         self._reset_options()
+        observation = self.core.reset(seed, _asked_users(options))
+        self.last_result = None
+        self.reset_infos = [{"user": user} for user in self.users.tolist()]
         return observation.as_dict()
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -192,3 +198,16 @@ class SlateVecEnv(VecEnv):
             return None
         draw = slate_text if self.render_mode == "ansi" else slate_picture
         return draw(self.world, query=int(self._shown_query[row]), **shown_page(self.last_result, row))
+
+
+def _asked_users(options: list[dict[str, Any]]) -> NDArray[Any] | None:
+    """The users that SB3's reset options ask for, one a slot; None where they ask for nothing."""
+    if not any(options):
+        return None
+    if any(set(option) != {"user"} for option in options):
+        raise InputError(
+            f"the reset options are {options}",
+            where="SlateVecEnv.reset",
+            mend="give every slot the option 'user', and no other, or none at all",
+        )
+    return np.array([option["user"] for option in options])

@@ -44,7 +44,7 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
     | context | (F,) | float32 | what the shop knows of the user |
     | candidates | (N,) | int32 | catalogue rows, best first, -1 padding at the end |
     | scores | (N,) | float32 | click probability by the relevance model, 0 at padding |
-    | seen | (N,) | float32 | how often this candidate was shown earlier in the session |
+    | seen | (N,) | float32 | how often this candidate was shown earlier in the session (255 at most) |
     | last_slate | (K,) | int32 | the previous page |
     | last_click | (K,) | float32 | 0 or 1 |
     | last_purchase | (K,) | float32 | 0 or 1 |
@@ -52,8 +52,10 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
     | progress | (4,) | float32 | step/T, steps left/T, log(1 + clicks), log(1 + purchases) so far |
 
     ## Rewards
-    The mix of `TaskConfig.reward`: clicks, purchases, revenue, mean relevance, diversity, staying. The parts are
-    in `info["reward_parts"]`, and `info["score"]` is clicks + purchase_weight x purchases of the page.
+    The mix of `TaskConfig.reward`: clicks, carts, purchases, revenue, margin, mean relevance, diversity, staying. The
+    parts are in `info["reward_parts"]`, and `info["score"]` is click_weight x clicks + purchase_weight x purchases +
+    revenue_weight x revenue of the page, by which policies are compared. `info` also has the user, the slate as it
+    was shown, its clicks, carts and purchases, and what broken rules cost, where the task has rules.
 
     ## Starting State
     A new user with a first query. Users are numbered; `reset(seed=s)` starts again at `first_user`, `reset()`
@@ -62,7 +64,7 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
 
     ## Episode End
     Terminated when the user leaves; truncated after `TaskConfig.max_steps` pages. `info["session"]` then holds
-    user, reward, score, clicks, purchases, revenue, length and left.
+    user, reward, score, clicks, carts, purchases, revenue, margin, length and left.
 
     ## Arguments
     `gymnasium.make("envs:SlateRank-v0", world=..., task=..., seed=0, first_user=0, stride=1, render_mode=None)`.
@@ -134,7 +136,7 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
         """Show the page `action` (K,), candidate positions in slate order."""
         core = self.core
         query = int(core.state.query[0])
-        result = core.step(np.asarray(action)[None])
+        result = core.step(action[None] if isinstance(action, np.ndarray) else [action])
         self._page = (query, result)
         feedback = result.feedback
         info: dict[str, Any] = {

@@ -305,3 +305,91 @@ def test_forked_workers_answer_like_the_parent(world):
             theirs = workers.step(actions)[0]
     finally:
         workers.close()
+
+
+def test_autoreset_modes_by_name(world):
+    made = gymnasium.make_vec(
+        "envs:SlateRank-v0",
+        num_envs=2,
+        world=world,
+        task=TASK,
+        autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED,
+    )
+    assert made.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.DISABLED
+    assert SlateVectorEnv.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.SAME_STEP
+    assert SlateVectorEnv(2, world, TASK, autoreset_mode="NextStep").core.autoreset == "next_step"
+    with pytest.raises(InputError, match="'never'"):
+        SlateVectorEnv(2, world, TASK, autoreset_mode="never")
+
+
+def test_disabled_autoreset_waits_for_a_reset_of_the_slot(world):
+    env = SlateVectorEnv(3, world, TASK, seed=1, autoreset_mode="Disabled")
+    observation, _ = env.reset()
+    done = np.zeros(3, bool)
+    while not done.any():
+        observation, _, terminated, truncated, info = env.step(env.action_space.sample())
+        done = terminated | truncated
+    row = int(np.flatnonzero(done)[0])
+    assert info["session"][row]["user"] == row
+    with pytest.raises(InputError, match=f"user {row} is over"):
+        env.step(env.action_space.sample())
+    renewed, info = env.reset(options={"reset_mask": done})
+    assert (info["_user"] == done).all()
+    assert (env.state.user == np.where(done, np.arange(3) + 3, np.arange(3))).all()
+    for name, array in renewed.items():
+        assert np.array_equal(array[~done], observation[name][~done])
+    env.step(env.action_space.sample())
+    with pytest.raises(InputError, match="seed is 2"):
+        env.reset(seed=2, options={"reset_mask": done})
+
+
+def test_faces_go_on_from_a_saved_state(world):
+    from envs.sb3 import SlateVecEnv
+
+    vector, sb3 = SlateVectorEnv(3, world, TASK, seed=5), SlateVecEnv(3, world, TASK, seed=5)
+    single = SlateEnv(world, TASK, seed=5, stride=3)
+    for env in (vector, sb3, single):
+        env.reset()
+    page = np.arange(4)
+    vector.step(np.tile(page, (3, 1)))
+    observation = vector.restore_state(vector.save_state())
+    assert all(
+        np.array_equal(observation[name], array) for name, array in vector.core.observe().as_dict().items()
+    )
+    restored = sb3.restore_state(vector.save_state())
+    assert all(np.array_equal(restored[name], observation[name]) for name in observation)
+    saved = single.save_state()
+    expected = single.step(page)
+    single.restore_state(saved)
+    again = single.step(page)
+    assert expected[1:4] == again[1:4]
+    assert all(np.array_equal(expected[0][name], again[0][name]) for name in again[0])
+
+
+def test_sb3_options_pick_users(world):
+    from envs.sb3 import SlateVecEnv
+
+    vec = SlateVecEnv(2, world, TASK)
+    vec.set_options([{"user": 40}, {"user": 7}])
+    vec.reset()
+    assert vec.users.tolist() == [40, 7]
+    vec.reset()
+    assert vec.users.tolist() == [42, 9]
+    vec.set_options({"fly": 1})
+    with pytest.raises(InputError, match="'fly'"):
+        vec.reset()
+    vec.seed(-1)
+    with pytest.raises(InputError, match="seed is -1"):
+        vec.reset()
+    vec.reset()  # what was refused is forgotten
+    assert vec.users.tolist() == [44, 11]
+
+
+def test_ragged_actions_are_refused(world):
+    env = SlateEnv(world, TASK)
+    env.reset()
+    with pytest.raises(InputError, match="integers of shape"):
+        env.step([[0, 1], [2]])
+    with pytest.raises(InputError, match="integers of shape"):
+        env.step(np.array([0.0, np.nan, 1.0, 2.0]))
+    env.step([0, 1, 2, 3])  # a list will do
