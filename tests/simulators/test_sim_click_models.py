@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from simulators import click_models
@@ -215,3 +217,29 @@ def test_long_pages_do_not_underflow():
     for model in (ClickModel.POSITION, ClickModel.DEPENDENT):
         page_log_probabilities(1, out, int(model), logits[None], ones, ones, ones, click)
         assert out[0] == pytest.approx(-1000 * math.log1p(math.exp(10.0)), rel=1e-12)
+
+
+@given(
+    model=st.sampled_from(list(ClickModel)),
+    page=st.integers(1, 6).flatmap(
+        lambda k: st.tuples(
+            *(
+                st.lists(numbers, min_size=k, max_size=k)
+                for numbers in (st.floats(-8, 8), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+            )
+        )
+    ),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_page_sums_to_one_and_kernel_and_closed_form_agree(model, page):
+    logits, *any_rows = (np.array([row]) for row in page)
+    vectors = click_models.click_vectors(logits.shape[1])
+    names = ("examination", "after_click", "after_skip")
+    closed = click_models.vector_probability(
+        model, logits, vectors, **dict(zip(names, any_rows, strict=True))
+    )
+    assert closed.sum() == pytest.approx(1.0, abs=1e-12)
+    log = np.empty(len(vectors))
+    pages = np.repeat(logits, len(vectors), axis=0)
+    page_log_probabilities(len(vectors), log, int(model), pages, *any_rows, vectors)
+    np.testing.assert_allclose(np.exp(log), closed, rtol=1e-10, atol=1e-300)
