@@ -339,7 +339,14 @@ class SlateCore:
             chosen = np.asarray(actions)
         except ValueError:  # lists of unequal length
             chosen = np.empty(0, object)
-        if chosen.shape != shape or chosen.dtype.kind not in "iu":
+        if chosen.shape == shape and chosen.dtype.kind not in "iu":
+            raise InputError(
+                f"action {chosen[0, 0]!r} of user {self.state.user[0]} at position 0 is {chosen.dtype}, "
+                "but must be an integer",
+                where="SlateCore.step, row 0",
+                mend="choose candidate positions; for a score per candidate, wrap the environment in ScoreAction",
+            )
+        if chosen.shape != shape:
             raise InputError(
                 f"actions are {chosen.dtype} of shape {chosen.shape}, but must be integers of shape {shape}",
                 where="SlateCore.step",

@@ -147,6 +147,18 @@ def test_wrong_actions_leave_no_trace(face):
     assert_same(pages, follow(face()))
 
 
+@pytest.mark.parametrize("value", [np.nan, 2.5, True, "3"], ids=str)
+@faces
+def test_actions_of_a_wrong_kind_are_named(face, value):
+    live = face()
+    live.reset(seed=7)
+    with pytest.raises(
+        InputError, match=rf"action .*{value}.* of user 4[01] at position 0 is .*must be an integer"
+    ):
+        live.step(np.full((B, K), value))
+    live.step(GOOD)
+
+
 @faces
 def test_repeated_actions_in_strict_mode(face):
     strict = face(STRICT)
