@@ -341,7 +341,7 @@ class SlateCore:
             chosen = np.empty(0, object)
         if chosen.shape == shape and chosen.dtype.kind not in "iu":
             raise InputError(
-                f"action {chosen[0, 0]!r} of user {self.state.user[0]} at position 0 is {chosen.dtype}, "
+                f"action {chosen[0, 0]} of user {self.state.user[0]} at position 0 is {chosen.dtype}, "
                 "but must be an integer",
                 where="SlateCore.step, row 0",
                 mend="choose candidate positions; for a score per candidate, wrap the environment in ScoreAction",
