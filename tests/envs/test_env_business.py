@@ -386,8 +386,10 @@ def test_masks_of_all_faces_leave_out_what_is_sold_out():
 def test_made_by_gymnasium_the_rules_are_at_work():
     env = gymnasium.make("envs:SlateRank-Business-v0", seed=5)
     env.reset()
-    for _ in range(3):
-        *_, info = env.step(np.zeros(5, np.int64))
+    for _ in range(12):
+        *_, terminated, truncated, info = env.step(np.zeros(5, np.int64))
+        if terminated or truncated:
+            env.reset()
         slate = info["slate"]
         brands = np.bincount(env.unwrapped.world.brand[slate])
         assert brands.max() <= 2
