@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
+from behavior.numeric import check_integer, check_real
 from encoders.features import CandidateTable, FeatureTables, RelevanceTables
 from envs.world import World
 from simulators.shopper import ItemTraits, Shopper, ShopperSimulator
+from simulators.shopper_checks import check_shopper
 
 __all__ = ["ShopSpec", "Titles", "generate_world", "style_name"]
 
@@ -27,16 +29,24 @@ _POOL = 2000
 """Items among which the candidates of a query are sought, in a catalogue that is larger."""
 _CHUNK = 1 << 16
 """Items generated at a time: bounds the memory in double precision."""
+_SIZES = {
+    "n_items": (1, 1 << 24),
+    "n_queries": (1, 1 << 24),
+    "n_candidates": (1, 1 << 24),
+    "width": (2, 1 << 16),
+    "n_topics": (1, 1 << 24),
+    "n_styles": (1, 1 << 16),
+    "n_brands": (0, 1 << 24),
+    "seed": (0, (1 << 64) - 1),
+}
 _RANGES = {
     "style_share": (0.0, 1.0),
-    "noise": (0.0, np.inf),
+    "noise": (0.0, 1e6),
     "lure_quality": (-1.0, 1.0),
-    "rating_noise": (0.0, np.inf),
-    "style_worth": (0.0, np.inf),
-    "price_spread": (0.0, np.inf),
-    "n_brands": (0, np.inf),
+    "rating_noise": (0.0, 1e6),
+    "style_worth": (0.0, 1e6),
+    "price_spread": (0.0, 10.0),  # prices beyond would not be finite in single precision
     "sponsored_share": (0.0, 1.0),
-    "seed": (0, np.inf),
 }
 
 
@@ -217,37 +227,31 @@ def generate_world(spec: ShopSpec) -> World:
 
 
 def _check(spec: ShopSpec) -> None:
-    if not 0 < spec.n_candidates <= spec.n_items:
+    for name, (fewest, greatest) in _SIZES.items():
+        check_integer(getattr(spec, name), where=f"ShopSpec.{name}", least=fewest, most=greatest)
+    for name, (least, most) in _RANGES.items():
+        check_real(getattr(spec, name), where=f"ShopSpec.{name}", least=least, most=most)
+    if spec.n_candidates > spec.n_items:
         raise InputError(
             f"n_candidates is {spec.n_candidates}, but must lie between 1 and n_items = {spec.n_items}",
             where="ShopSpec.n_candidates",
             mend="ask for fewer candidates or more items",
         )
-    if spec.width < 2 or spec.width % 2 or spec.n_styles < 1 or spec.n_topics < 1:
+    if spec.width % 2:
         raise InputError(
-            f"width is {spec.width}, n_styles {spec.n_styles} and n_topics {spec.n_topics}",
-            where="ShopSpec",
-            mend="choose an even width from 2, and at least one topic and one style",
+            f"width is {spec.width}",
+            where="ShopSpec.width",
+            mend="choose an even width: half topic, half style",
         )
-    if spec.n_queries < 1:
+    if not isinstance(spec.shopper, Shopper):
         raise InputError(
-            f"n_queries is {spec.n_queries}", where="ShopSpec.n_queries", mend="ask for at least one query"
+            f"shopper is {spec.shopper!r}", where="ShopSpec.shopper", mend="give a simulators.Shopper"
         )
-    if spec.shopper.n_weeks < 1 or spec.n_queries % spec.shopper.n_weeks:
-        raise InputError(
-            f"{spec.n_queries} queries cannot be spread over {spec.shopper.n_weeks} weeks",
-            where="Shopper.n_weeks",
-            mend="choose a number of weeks that divides the number of queries",
-        )
-    for name, (least, most) in _RANGES.items():
-        value = getattr(spec, name)
-        if not least <= value <= most:
-            raise InputError(
-                f"{name} is {value}",
-                where=f"ShopSpec.{name}",
-                mend=f"choose a number from {least:g}" + (f" to {most:g}" if np.isfinite(most) else ""),
-            )
-    if not 0.0 <= spec.margin[0] <= spec.margin[1] <= 1.0:
+    check_shopper(spec.shopper, spec.n_queries)
+    shares = spec.margin if isinstance(spec.margin, tuple | list) else ()
+    for share in shares:
+        check_real(share, where="ShopSpec.margin", least=0.0, most=1.0)
+    if len(shares) != 2 or shares[0] > shares[1]:
         raise InputError(
             f"margin is {spec.margin}",
             where="ShopSpec.margin",

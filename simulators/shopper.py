@@ -197,7 +197,7 @@ class ShopperSimulator:
                 where="ShopperSimulator",
                 mend="give one row per item in every table of items, at least one item, and vectors of one width",
             )
-        check_shopper(self.shopper, query_vectors.shape[0], tuple(_MODELS))
+        check_shopper(self.shopper, query_vectors.shape[0])
         check_tables(item_vectors, query_vectors, personas, traits)
         self.n_items, self.n_queries = n, int(query_vectors.shape[0])
         self.item_traits: NDArray[np.float32] = np.zeros((n, kernels.N_TRAITS), np.float32)

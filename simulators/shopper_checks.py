@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
-from simulators.kernels.shopper import CONSTANTS
+from behavior.numeric import check_integer, check_real
+from simulators.kernels.clicks import ClickModel
 
 if TYPE_CHECKING:
     from simulators.shopper import ItemTraits, Shopper
 
 __all__ = ["check_shopper", "check_tables"]
 
+_CHANCES = (
+    "taste_mix",
+    "after_click",
+    "after_skip",
+    "boredom_memory",
+    "satisfaction_memory",
+    "intent_memory",
+    "new_query",
+    "return_memory",
+)
 _NOT_NEGATIVE = (
     "examination_decay",
     "sensitivity_spread",
@@ -26,52 +37,38 @@ _NOT_NEGATIVE = (
 )
 _INFINITE = {"checkout_bias": float("inf"), "return_bias": float("-inf")}
 """What switches the checkout and coming back off."""
+_MOST_WEEKS = 1 << 31
+_MOST_USERS = 1 << 62
 
 
-def check_shopper(user: Shopper, n_queries: int, models: Sequence[str]) -> None:
+def check_shopper(user: Shopper, n_queries: int) -> None:
     """Raise InputError where a constant is impossible, or `n_queries` cannot be spread over its weeks."""
-    wrong = [
-        name
-        for name in (
-            "taste_mix",
-            "after_click",
-            "after_skip",
-            "boredom_memory",
-            "satisfaction_memory",
-            "intent_memory",
-            "new_query",
-            "return_memory",
-        )
-        if not 0.0 <= getattr(user, name) <= 1.0
-    ]
-    if wrong:
-        raise InputError(
-            f"{wrong[0]} is {getattr(user, wrong[0])}",
-            where=f"Shopper.{wrong[0]}",
-            mend="choose a number from 0 to 1",
-        )
-    for name in _NOT_NEGATIVE:
-        if not getattr(user, name) >= 0.0:
-            raise InputError(
-                f"{name} is {getattr(user, name)}",
-                where=f"Shopper.{name}",
-                mend="choose a number from 0",
-            )
-    for name in (*CONSTANTS, "examination_decay"):
-        value = getattr(user, name)
-        if not np.isfinite(value) and value != _INFINITE.get(name):
-            raise InputError(f"{name} is {value}", where=f"Shopper.{name}", mend="choose a finite number")
+    models = [model.name.lower().replace("_", "-") for model in ClickModel]
     if user.click_model not in models:
         raise InputError(
             f"click_model is {user.click_model!r}",
             where="Shopper.click_model",
             mend=f"choose one of {', '.join(models)}",
         )
-    if user.n_weeks < 1 or user.users_per_week < 1 or n_queries % user.n_weeks or not n_queries:
+    check_integer(user.n_weeks, where="Shopper.n_weeks", least=1, most=_MOST_WEEKS)
+    check_integer(user.users_per_week, where="Shopper.users_per_week", least=1, most=_MOST_USERS)
+    for name in (f.name for f in fields(user)):
+        value, where = getattr(user, name), f"Shopper.{name}"
+        if name in ("click_model", "n_weeks", "users_per_week") or (
+            name in _INFINITE and value == _INFINITE[name]
+        ):
+            continue
+        if name in _CHANCES:
+            check_real(value, where=where, least=0.0, most=1.0)
+        elif name in _NOT_NEGATIVE:
+            check_real(value, where=where, least=0.0)
+        else:
+            check_real(value, where=where)
+    if n_queries % user.n_weeks or not n_queries:
         raise InputError(
-            f"{n_queries} queries cannot be spread over {user.n_weeks} weeks of {user.users_per_week} users",
+            f"{n_queries} queries cannot be spread over {user.n_weeks} weeks",
             where="Shopper.n_weeks",
-            mend="choose a number of weeks that divides the number of queries, and at least one user a week",
+            mend="choose a number of weeks that divides the number of queries",
         )
 
 

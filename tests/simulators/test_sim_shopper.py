@@ -557,7 +557,17 @@ def test_examination_weights_fall_by_hand():
         ({"return_bias": float("inf")}, "return_bias"),
         ({"n_weeks": 3}, "n_weeks"),
         ({"n_weeks": 0}, "n_weeks"),
-        ({"users_per_week": 0}, "n_weeks"),
+        ({"users_per_week": 0}, "users_per_week"),
+        ({"users_per_week": float("nan")}, "users_per_week"),  # rows beside the table of queries otherwise
+        ({"users_per_week": 2.5}, "users_per_week"),
+        ({"n_weeks": 1.0}, "n_weeks"),
+        ({"n_weeks": None}, "n_weeks"),
+        ({"click_model": 3}, "click_model"),
+        ({"taste_fit": "much"}, "taste_fit"),
+        ({"boredom": None}, "boredom"),
+        ({"drift": [0.1]}, "drift"),
+        ({"query_fit": 1e308}, "query_fit"),  # not finite in single precision
+        ({"new_query": True}, "new_query"),
     ],
 )
 def test_impossible_constants_are_named(constants, named):
