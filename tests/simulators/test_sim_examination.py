@@ -20,9 +20,8 @@ from simulators.parts import (
 from simulators.parts.contract import Examination
 from simulators.storage import load_simulator, save_simulator
 
-FALSE_ALARM = (
-    1e-7  # a right sampler is refused this often; twelve tests, so once in a million runs of this file
-)
+FALSE_ALARM = 8e-8
+"""A right sampler is refused this often; there are twelve tests, so once in a million runs of this file."""
 MODELS: list[Examination] = [
     PositionExamination(gamma=np.array([1.0, 0.7, 0.4, 0.2])),
     CascadeExamination(after_click=np.zeros(3), after_skip=np.ones(3)),
