@@ -17,10 +17,10 @@ class BusinessEnv(SuiteEnv):
     ## Description
     Some items are sold out and others sell out while the user looks on: they are struck out of the
     candidates. At most two items of a brand may stand on a page, and the second position is sold: it must
-    hold a sponsored item. Sponsored items are no better than others. The rules are kept by repair: a choice
-    that breaks one is replaced by the next candidate that does not. `info["costs"]` counts what the page
-    asked for would have broken, by rule; `action_masks()` tells what may be chosen (slot by slot under
-    `SlotBySlot`).
+    hold a sponsored item. Sponsored items are no better than others. Both are public: `world.brand` and
+    `world.sponsored`, by catalogue row. The rules are kept by repair: a choice that breaks one is replaced by
+    the next candidate that does not. `info["costs"]` counts what the page asked for would have broken, by
+    rule; `action_masks()` tells what may be chosen (slot by slot under `SlotBySlot`).
 
     {spaces}
     ## Rewards
