@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from envs.kernels.vector import slate_sums
-from simulators.kernels.device import device, inline_device
+from simulators.kernels.device import inline_device
 
 __all__ = [
     "MOST_ITEMS",
@@ -63,7 +63,7 @@ def _filter_bits(table: Any) -> Any:
     return max(32, 2 * table.shape[1])
 
 
-@device
+@inline_device
 def place_user(
     b: Any,
     q: Any,
@@ -95,7 +95,7 @@ def place_user(
     return mended
 
 
-@device
+@inline_device
 def clear_user(b: Any, head: Any, table: Any, shown: Any, totals: Any, n_kept: Any) -> None:
     """Forget the session of row b; `n_kept` items, K positions and H clicks, are remembered of it."""
     head[b, 0] = 0
@@ -111,7 +111,7 @@ def clear_user(b: Any, head: Any, table: Any, shown: Any, totals: Any, n_kept: A
         totals[b, j] = 0.0
 
 
-@device
+@inline_device
 def note_user(
     b: Any,
     r: Any,
@@ -155,7 +155,7 @@ def note_user(
     totals[b, 7] += 1.0
 
 
-@device
+@inline_device
 def recount_user(
     b: Any,
     q: Any,
@@ -189,7 +189,7 @@ def recount_user(
         shown[b, n] = table[b, _slot(table, b, candidates[q, n])] & _MOST
 
 
-@device
+@inline_device
 def recall_user(b: Any, positions: Any, shown: Any) -> None:
     """Count the page at `positions` among the candidates of a query that stays."""
     for k in range(positions.shape[1]):
@@ -198,7 +198,7 @@ def recall_user(b: Any, positions: Any, shown: Any) -> None:
             shown[b, n] += 1
 
 
-@device
+@inline_device
 def observe_user(
     b: Any,
     r: Any,
@@ -249,7 +249,7 @@ def observe_user(
     out_progress[r, 3] = math.log1p(totals[b, 1])
 
 
-@device
+@inline_device
 def value_user(
     b: Any,
     q: Any,  # query of the page that was shown
@@ -303,7 +303,7 @@ def value_user(
     totals[b, 6] += score[b]
 
 
-@device
+@inline_device
 def _diversity(b: Any, slates: Any, vectors: Any) -> Any:
     """Mean of 1 - v_i . v_j over the pairs of a slate; 0 for a slate of one.
 
