@@ -32,6 +32,10 @@ _SHARES = {
     "out of reach by hidden state": "share of that gap that not even the belief oracle closes",
 }
 
+_WHO = """Constant slate, score direction and longest session are the best of their kind that a search found: one page
+for all, one direction in the items' features for all, and pages that keep users longest. Myopic and planning see the
+user's hidden state and serve the next page best, or the whole session; belief plans on what an agent can know."""
+
 _SPACES = """## Action Space
 `MultiDiscrete([{N}] * {K})`: candidate positions 0 .. {last} in slate order, the first shown on top. A repeated choice,
 or one of a struck-out candidate, takes the next unused candidate and is counted in `info["repairs"]`; with
@@ -186,13 +190,13 @@ def reference_section(task_id: str) -> str:
         if row["kind"] == "score":
             interval = f"{row['low']:.2f} to {row['high']:.2f}"
             lines.append(f"| {row['name']} | {row['value']:.2f} | {interval} | {_percent(row['share'])} |")
-    lines.append("")
+    lines += ["", _WHO, ""]
     for row in rows:
         if row["kind"] == "share":
             interval = f"{_percent(row['low'])} to {_percent(row['high'])}"
-            lines.append(f"- {row['name']} ({_SHARES[row['name']]}): {_percent(row['value'])}, {interval}")
+            lines.append(f"- {row['name']} {_percent(row['value'])} ({interval}): {_SHARES[row['name']]}")
     return "\n".join(lines)
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share)} %"
