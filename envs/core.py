@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
+from behavior.numeric import check_integer
+from envs.checks import check_task
 from envs.engines import ComposedEngine, Engine
 from envs.fused import FusedEngine, can_fuse
 from envs.history import History
@@ -16,7 +18,7 @@ from envs.kernels.core import first_outside
 from envs.observation import Observation
 from envs.results import EpisodeStats, StepResult
 from envs.rules import PageRules
-from envs.tables import CandidateRows, check_task, prepare_tables
+from envs.tables import CandidateRows, prepare_tables
 from envs.world import TaskConfig, World
 from simulators.base import SessionState
 from simulators.kernels.rng import MAX_SEED
@@ -27,6 +29,10 @@ __all__ = ["Autoreset", "SlateCore"]
 Autoreset = Literal["same_step", "next_step", "disabled"]
 """What follows a finished session: the next user's within the same step; the next user's in place of the next step
 (which then ignores that slot's action and rewards it with 0); or nothing, until `reset`."""
+
+_LAST_USER = 2**62
+"""Last user to begin with: 2^31 sessions of as many users side by side stay within 64 bits."""
+_MOST_AT_ONCE = 2**31 - 1
 
 _STATE = ("user", "step", "query", "context", "hidden")
 
@@ -67,15 +73,12 @@ class SlateCore:
         self.world = world
         self.task = task or TaskConfig()
         check_task(world, self.task)
-        for name, value, least in (
-            ("n_users", n_users, 1),
-            ("first_user", first_user, 0),
-            ("stride", 1 if stride is None else stride, 1),
+        for name, value, least, most in (
+            ("n_users", n_users, 1, _MOST_AT_ONCE),
+            ("first_user", first_user, 0, _LAST_USER),
+            ("stride", 1 if stride is None else stride, 1, _MOST_AT_ONCE),
         ):
-            if value < least:
-                raise InputError(
-                    f"{name} is {value}", where="SlateCore", mend=f"{name} must be at least {least}"
-                )
+            check_integer(value, where=f"SlateCore.{name}", least=least, most=most)
         if autoreset not in get_args(Autoreset):
             raise InputError(
                 f"autoreset is {autoreset!r}",
@@ -293,10 +296,10 @@ class SlateCore:
     def _reset_some(
         self, seed: int | None, begin: NDArray[np.int64] | None, mask: NDArray[np.bool_]
     ) -> Observation:
-        state, asked = self.state, np.asarray(mask)
+        state, asked = self.state, _array(mask)
         if asked.shape != (self.n_users,) or asked.dtype != np.bool_ or seed is not None or not asked.any():
             raise InputError(
-                f"mask is {asked.dtype} {asked.shape} with {int(asked.sum())} slots, and seed is {seed}",
+                f"mask is {mask!r}, and seed is {seed}",
                 where="SlateCore.reset",
                 mend=f"give {self.n_users} booleans, one of them true, and no seed: it keys the whole batch",
             )
@@ -319,26 +322,23 @@ class SlateCore:
         return np.flatnonzero(~self._over)
 
     def _checked_users(self, users: NDArray[Any]) -> NDArray[np.int64]:
-        begin = np.asarray(users)
+        begin = _array(users)
         if (
             begin.shape != (self.n_users,)
             or not np.issubdtype(begin.dtype, np.integer)
             or begin.min() < 0
-            or begin.max() > np.iinfo(np.int64).max
+            or begin.max() > _LAST_USER
         ):
             raise InputError(
-                f"users is {begin!r}",
+                f"users is {users!r}",
                 where="SlateCore.reset",
-                mend=f"give {self.n_users} user numbers, integers from 0",
+                mend=f"give {self.n_users} user numbers, integers from 0 to {_LAST_USER}",
             )
         return begin.astype(np.int64)
 
     def _checked(self, actions: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         shape, N = (self.n_users, self.task.slate_size), self.task.n_candidates
-        try:
-            chosen = np.asarray(actions)
-        except ValueError:  # lists of unequal length
-            chosen = np.empty(0, object)
+        chosen = _array(actions)
         if chosen.shape == shape and chosen.dtype.kind not in "iu":
             raise InputError(
                 f"action {chosen[0, 0]} of user {self.state.user[0]} at position 0 is {chosen.dtype}, "
@@ -382,6 +382,13 @@ def _episodes(
         length=counts[:, 7],
         left=terminated[finished],
     )
+
+
+def _array(given: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError:  # lists of unequal length
+        return np.empty(0, object)
 
 
 def _checked_seed(seed: int) -> int:

@@ -204,7 +204,7 @@ def _asked_users(options: list[dict[str, Any]]) -> NDArray[Any] | None:
     """The users that SB3's reset options ask for, one a slot; None where they ask for nothing."""
     if not any(options):
         return None
-    if any(set(option) != {"user"} for option in options):
+    if any(not isinstance(option, Mapping) or set(option) != {"user"} for option in options):
         raise InputError(
             f"the reset options are {options}",
             where="SlateVecEnv.reset",

@@ -117,7 +117,7 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Start the next user's session; `options={"user": u}` picks the user."""
-        wanted = dict(options or {})
+        wanted = reset_options(options, "SlateEnv")
         users = np.array([wanted.pop("user")]) if "user" in wanted else None
         if wanted:
             raise InputError(
@@ -206,6 +206,15 @@ def check_render_mode(mode: str | None, known: list[str]) -> None:
     """Raise InputError where `mode` is not one of `known`."""
     if mode is not None and mode not in known:
         raise InputError(f"render_mode is {mode!r}", where="render_mode", mend=f"choose one of {known}")
+
+
+def reset_options(options: Any, face: str) -> dict[str, Any]:
+    """A copy of the options of a reset; raise InputError where they are no dictionary."""
+    if options is not None and not isinstance(options, Mapping):
+        raise InputError(
+            f"the reset options are {options!r}", where=f"{face}.reset", mend="give a dictionary, or None"
+        )
+    return dict(options or {})
 
 
 def shown_page(result: StepResult | None, row: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from envs.world import TaskConfig, World
 
-__all__ = ["CandidateRows", "StepTables", "check_task", "prepare_candidates", "prepare_tables"]
+__all__ = ["CandidateRows", "StepTables", "prepare_candidates", "prepare_tables"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,15 @@ def prepare_tables(world: World, task: TaskConfig) -> StepTables:
     """The world's tables as the kernels read them; nothing large is copied.
 
     Raises:
-        InputError: As `prepare_candidates`.
+        InputError: As `prepare_candidates`; or carts are to be rewarded, and the simulator knows none.
     """
     features = world.features
+    candidates = prepare_candidates(world, task)
+    _check_carts(world, task, candidates)
     price = np.nan_to_num(np.ascontiguousarray(features.price, np.float32), nan=0.0)
     margin = np.zeros(1, np.float32) if features.margin is None else features.margin
     return StepTables(
-        candidates=prepare_candidates(world, task),
+        candidates=candidates,
         vectors=np.require(features.item_vectors, np.float32, ["C", "W"]),
         price=price,
         profit=(price * margin).astype(np.float32),
@@ -53,50 +55,34 @@ def prepare_tables(world: World, task: TaskConfig) -> StepTables:
     )
 
 
-def check_task(world: World, task: TaskConfig) -> None:
-    """Raise InputError where the task is impossible, in itself or in this world."""
-    limits = (("slate_size", 1), ("n_candidates", task.slate_size), ("max_steps", 1), ("history", 0))
-    for name, least in limits:
-        if getattr(task, name) < least:
-            raise InputError(
-                f"{name} is {getattr(task, name)}, but must be at least {least}",
-                where=f"TaskConfig.{name}",
-                mend="choose slate_size <= n_candidates, and at least one step",
-            )
-    if task.duplicates not in ("repair", "error"):
+def _check_carts(world: World, task: TaskConfig, candidates: CandidateRows) -> None:
+    """Ask a user of the simulator whether there are carts, where it matters."""
+    if task.reward.cart == 0.0:
+        return
+    state = world.simulator.begin(np.zeros(1, np.int64), seed=0)
+    page = candidates.items[state.query, : task.slate_size]
+    if world.simulator.respond(state, page, seed=0).cart is None:
         raise InputError(
-            f"duplicates is {task.duplicates!r}",
-            where="TaskConfig.duplicates",
-            mend="choose 'repair' or 'error'",
+            f"a cart is to be rewarded with {task.reward.cart:g}, but the simulator knows no carts",
+            where="TaskConfig.reward.cart",
+            mend="weigh it 0, or choose a simulator whose feedback has carts",
         )
-    longest = world.simulator.slate_size
-    if longest is not None and task.slate_size > longest:
-        raise InputError(
-            f"slate_size is {task.slate_size}, but this simulator can answer at most {longest} positions",
-            where="TaskConfig.slate_size",
-            mend=f"choose slate_size <= {longest}, or fit the simulator to a log with longer slates",
-        )
-    for name, simulated, known in (
-        ("items", world.simulator.n_items, world.features.n_items),
-        ("queries", world.simulator.n_queries, world.features.n_queries),
-        ("queries with candidates", world.features.n_queries, world.candidates.items.shape[0]),
-    ):
-        if simulated != known:
-            raise InputError(
-                f"the world's parts disagree on the number of {name}: {simulated} and {known}",
-                where="World",
-                mend="build simulator, features and candidates from the same catalogue and queries",
-            )
 
 
 def prepare_candidates(world: World, task: TaskConfig) -> CandidateRows:
     """The first `n_candidates` of every query, padded where the source has fewer.
 
     Raises:
-        InputError: A query has fewer candidates than positions, a repeated one, one outside the catalogue, or
-            padding that is not at the end.
+        InputError: A query has fewer candidates than positions, a repeated one, one outside the catalogue, a score
+            that is no probability, or padding that is not at the end.
     """
     N, table = task.n_candidates, world.candidates
+    if table.items.ndim != 2 or table.items.dtype.kind not in "iu" or table.scores.shape != table.items.shape:
+        raise InputError(
+            f"items are {table.items.dtype} of shape {table.items.shape}, scores of shape {table.scores.shape}",
+            where="World.candidates",
+            mend="give integers (Q, N) and a score for each",
+        )
     items = np.full((table.items.shape[0], N), -1, np.int32)
     scores = np.zeros(items.shape, np.float32)
     width = min(N, table.items.shape[1])
@@ -107,6 +93,14 @@ def prepare_candidates(world: World, task: TaskConfig) -> CandidateRows:
         text = f" {world.queries[query]!r}" if query < len(world.queries) else ""
         return InputError(f"query {query}{text} {what}", where="World.candidates", mend=mend)
 
+    wrong = np.argwhere(~((scores >= 0.0) & (scores <= 1.0)))  # nan is wrong, too
+    if wrong.size:
+        query, at = wrong[0]
+        raise complain(
+            int(query),
+            f"has score {scores[query, at]} for candidate {at}",
+            "give click probabilities, 0 to 1",
+        )
     lengths = (items >= 0).sum(axis=1)
     short = np.flatnonzero(lengths < task.slate_size)
     if short.size:

@@ -15,7 +15,7 @@ from behavior.errors import InputError
 from envs.core import Autoreset, SlateCore
 from envs.render import slate_picture, slate_text
 from envs.results import StepResult
-from envs.single import check_render_mode, shown_page
+from envs.single import check_render_mode, reset_options, shown_page
 from envs.spaces import action_space, observation_space
 from envs.toy import toy_world
 from envs.world import TaskConfig, World
@@ -119,7 +119,7 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
                 where="SlateVectorEnv.reset",
                 mend="give one integer for the whole batch",
             )
-        wanted = dict(options or {})
+        wanted = reset_options(options, "SlateVectorEnv")
         users, mask = wanted.pop("users", None), wanted.pop("reset_mask", None)
         if wanted:
             raise InputError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 
+from envs.checks import check_mix
 from envs.world import RewardMix
 from envs.wrappers.base import SingleEnv, slate_env
 
@@ -22,12 +23,15 @@ class MixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordCon
     Args:
         env: A `SlateEnv`, wrapped or not.
         mix: The weights.
+
+    Raises:
+        InputError: A weight is no finite number, or weighs what the world cannot tell.
     """
 
     def __init__(self, env: SingleEnv, mix: RewardMix) -> None:
         gymnasium.utils.RecordConstructorArgs.__init__(self, mix=mix)
         super().__init__(env)
-        slate_env(env, "MixReward")
+        check_mix(slate_env(env, "MixReward").world, mix, where="MixReward.mix")
         self._weights = asdict(mix)
         self._return = 0.0
 
