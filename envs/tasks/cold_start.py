@@ -17,7 +17,8 @@ class ColdStartEnv(SuiteEnv):
     Half of the catalogue is there from the start, the rest arrives over twelve weeks. Of newcomers neither
     popularity nor rating is known (both read as average); text vectors and the week of arrival are. Users `w
     * 1000` to `w * 1000 + 999` come in week w (then the first week comes again), and find the items that have
-    arrived by then. A policy has to tell from an item's vector what it is worth.
+    arrived by then. A policy has to tell from an item's vector what it is worth; as ever,
+    poor items and more of the same drive users away.
 
     {spaces}
     ## Rewards
@@ -57,8 +58,11 @@ class ColdStartEnv(SuiteEnv):
             purchase_bias=-2.5,
             boredom=0.4,
             click_joy=0.0,
-            quality_joy=0.4,
-            page_cost=0.0,
+            quality_joy=0.3,
+            purchase_joy=0.0,
+            annoyance=0.4,
+            page_cost=-0.45,
+            satisfaction_memory=0.7,
             leave_bias=-2.0,
             leave_satisfaction=1.5,
             n_weeks=12,

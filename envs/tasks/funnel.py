@@ -17,7 +17,8 @@ class FunnelEnv(SuiteEnv):
     A clicked item may go into the cart, by taste, price and the user's price sensitivity; what is in the cart
     is bought with a chance that depends on intent. Intent grows with clicks on good items, fades from page to
     page, and is used up by buying. Dear items earn more and are carted less. A good policy warms up first and
-    sells then; more of the same style makes users leave. `info["cart"]` tells what went into the cart.
+    sells then: whoever has bought has what they came for, and sooner leaves, as does who is shown the same style
+    again and again. `info["cart"]` tells what went into the cart.
 
     {spaces}
     ## Rewards
@@ -59,9 +60,9 @@ class FunnelEnv(SuiteEnv):
             intent_quality=0.5,
             intent_purchase=0.5,
             click_joy=0.0,
-            purchase_joy=0.3,
-            annoyance=0.3,
-            page_cost=-0.5,
+            purchase_joy=-0.7,
+            annoyance=0.4,
+            page_cost=-0.6,
             satisfaction_memory=0.5,
             leave_bias=-2.5,
             leave_satisfaction=1.5,
