@@ -279,6 +279,17 @@ def test_measured_figures_show_in_the_pages(monkeypatch, tmp_path):
         suite.reference_returns.cache_clear()
 
 
+def test_what_is_kept_is_what_was_measured():
+    measured = ROOT / "benchmarks" / "results" / "tasks.json"
+    if not suite.REFERENCE.is_file():
+        pytest.skip("no reference returns are kept yet")
+    found = reference_rows(json.loads(measured.read_text("utf-8")), where=str(measured))
+    assert json.loads(suite.REFERENCE.read_text("utf-8")) == found, (
+        "the reference returns are not those of benchmarks/results/tasks.json: run `python -m envs reference` on it, "
+        "then `python -m envs docs`"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
