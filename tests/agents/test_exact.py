@@ -199,10 +199,9 @@ def test_games_that_cannot_be_solved_say_so() -> None:
 def planner(world: World, task: TaskConfig) -> PlanningOracle:
     """The planning oracle with more rollouts than it takes by default: a tiny task can afford them."""
     config = PlanningConfig(
-        rollouts=64,
-        finalists=3,
-        final_rollouts=500,
-        caution=0.0,
+        rollouts=400,
+        final_rollouts=0,
+        caution=1.0,
         tuning=Tuning(rounds=6, population=12, elite=4, users=64),
         progress=False,
     )
