@@ -120,7 +120,7 @@ class Rising(Altered):
 
 class Tempered(Soft):
     def propensity(self, observation: Observation, actions: NDArray[np.int64]) -> SlatePropensity:
-        return RelevancePolicy(temperature=2.0).propensity(observation, actions)
+        return RelevancePolicy(temperature=0.1).propensity(observation, actions)
 
 
 @pytest.mark.parametrize(
