@@ -264,9 +264,7 @@ def _cart_chance(tables: Any, hidden: Any, item: Any) -> Any:
     trait = tables.traits[item]
     need = 0.0
     if w[_PURCHASE_NEED] != 0.0:
-        need = w[_PURCHASE_NEED] * dot(
-            tables.personas[np.int64(hidden[width + _NEED])], tables.items[item]
-        )
+        need = w[_PURCHASE_NEED] * dot(tables.personas[np.int64(hidden[width + _NEED])], tables.items[item])
     return sigmoid(
         w[_PURCHASE_BIAS]
         + need
