@@ -22,7 +22,7 @@ SEARCH = SearchConfig(rounds=8, population=20, elite=5, users=64, final_users=25
 PLANNING = PlanningConfig(
     rollouts=0, tuning=Tuning(rounds=10, population=20, elite=5, users=96), progress=False
 )
-FAST = ("SlateRank-Boredom-v0", "SlateRank-Satisfaction-v0")
+FAST = ("SlateRank-Satisfaction-v0", "SlateRank-Funnel-v0", "SlateRank-Return-v0")
 EXCEPTED = ("SlateRank-Static-v0",)  # nothing carries over there, and nobody leaves for what was shown
 TASKS = [
     pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
