@@ -112,12 +112,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _list() -> None:
     from envs.tasks.pages import task_rows
 
+    rows = task_rows()
     print(f"{'task':<26}{'items':>9}  {'page':>9}  {'pages':>5}  score")
-    for row in task_rows():
+    for row in rows:
         page = f"{row.slate_size} of {row.n_candidates}"
+        gap = "" if row.planning_gap is None else f" (gap {100 * row.planning_gap:.0f} %)"
         print(f"{row.id:<26}{row.n_items:>9,}  {page:>9}  {row.max_steps:>5}  {row.score}")
-        gap = "" if row.planning_gap is None else f" (planning gap {100 * row.planning_gap:.0f} %)"
         print(f"    {row.reason}{gap}")
+    if any(row.planning_gap is not None for row in rows):
+        print("gap: how far an oracle that looks ahead beats one that serves each page best")
 
 
 def _describe(command: Describe) -> None:
