@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
+from behavior.numeric import check_integer, check_real
 from envs.kernels import business as kernels
 from envs.observation import Observation
 from envs.tables import prepare_candidates
@@ -48,26 +49,18 @@ class BusinessRules:
         Raises:
             InputError: A rule that makes no sense, or of which the world knows nothing.
         """
-        for name, value in (("sold_out", self.sold_out), ("selling_out", self.selling_out)):
-            if not 0.0 <= value <= 1.0:
-                raise InputError(
-                    f"{name} is {value}",
-                    where=f"BusinessRules.{name}",
-                    mend="choose a probability from 0 to 1",
-                )
-        outside = [k for k in self.sponsored_slots if not 0 <= k < task.slate_size]
-        if outside or self.max_per_brand < 1:
+        check_real(self.sold_out, where="BusinessRules.sold_out", least=0.0, most=1.0)
+        check_real(self.selling_out, where="BusinessRules.selling_out", least=0.0, most=1.0)
+        check_integer(self.max_per_brand, where="BusinessRules.max_per_brand", least=1, most=1 << 31)
+        check_integer(self.seed, where="BusinessRules.seed", least=0, most=MAX_SEED)
+        if not isinstance(self.sponsored_slots, tuple | list):
             raise InputError(
-                f"sponsored_slots is {self.sponsored_slots} and max_per_brand {self.max_per_brand}",
-                where="BusinessRules",
-                mend=f"choose positions from 0 to {task.slate_size - 1}, and at least one item of a brand",
+                f"sponsored_slots is {self.sponsored_slots!r}",
+                where="BusinessRules.sponsored_slots",
+                mend="give a tuple of positions",
             )
-        if not 0 <= self.seed <= MAX_SEED:
-            raise InputError(
-                f"seed is {self.seed}",
-                where="BusinessRules.seed",
-                mend=f"choose a seed from 0 to {MAX_SEED}",
-            )
+        for k in self.sponsored_slots:
+            check_integer(k, where="BusinessRules.sponsored_slots", least=0, most=task.slate_size - 1)
         for name, column in (("brand", world.brand), ("sponsored", world.sponsored)):
             if column is not None and column.shape != (world.features.n_items,):
                 raise InputError(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.numeric import check_integer, check_real
 from envs.world import RewardMix, TaskConfig, World
+from simulators.kernels.rng import MAX_SEED
 
-__all__ = ["check_mix", "check_task"]
+__all__ = ["as_array", "check_mix", "check_task", "checked_seed"]
 
 _MOST = 1 << 24
 """Candidates, positions and clicks kept, at most; ids end there, too."""
@@ -125,3 +128,18 @@ def _check_features(world: World) -> None:
             where="FeatureTables.item_vectors",
             mend="give finite numbers",
         )
+
+
+def checked_seed(seed: Any) -> int:
+    """`seed` as a plain integer; raise InputError where it is none, or out of range."""
+    if not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
+        raise InputError(f"seed is {seed}", where="SlateCore", mend=f"choose a seed from 0 to {MAX_SEED}")
+    return int(seed)
+
+
+def as_array(given: Any) -> NDArray[Any]:
+    """`given` as an array; an empty one of objects, which no check lets pass, where lists are of unequal length."""
+    try:
+        return np.asarray(given)
+    except ValueError:
+        return np.empty(0, object)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.numeric import check_integer
-from envs.checks import check_task
+from envs.checks import as_array, check_task, checked_seed
 from envs.engines import ComposedEngine, Engine
 from envs.fused import FusedEngine, can_fuse
 from envs.history import History
@@ -21,7 +21,6 @@ from envs.rules import PageRules
 from envs.tables import CandidateRows, prepare_tables
 from envs.world import TaskConfig, World
 from simulators.base import SessionState
-from simulators.kernels.rng import MAX_SEED
 from simulators.shopper import ShopperSimulator
 
 __all__ = ["Autoreset", "SlateCore"]
@@ -86,7 +85,7 @@ class SlateCore:
                 mend=f"choose one of {', '.join(get_args(Autoreset))}",
             )
         self.n_users = n_users
-        self.seed = _checked_seed(seed)
+        self.seed = checked_seed(seed)
         self.first_user = first_user
         self.stride = n_users if stride is None else stride
         self.autoreset = autoreset
@@ -168,7 +167,7 @@ class SlateCore:
                 shape or together with a seed (which keys the whole batch).
         """
         if seed is not None:
-            seed = _checked_seed(seed)
+            seed = checked_seed(seed)
         begin = None if users is None else self._checked_users(users)
         if mask is not None:
             return self._reset_some(seed, begin, mask)
@@ -258,8 +257,15 @@ class SlateCore:
             The observation of every user's current page.
 
         Raises:
-            InputError: An array is missing or has another shape or dtype; nothing has changed then.
+            InputError: An array is missing, has another shape or dtype, or is of another world; nothing has changed
+                then.
         """
+        if not isinstance(saved, Mapping):
+            raise InputError(
+                f"{type(saved).__name__} is no saved state",
+                where="SlateCore.restore_state",
+                mend="give what save_state() gave",
+            )
         state = self._state or self.world.simulator.begin(self._everyone, seed=0)
         live = {name: getattr(state, name) for name in _STATE} | self._history.arrays() | {"over": self._over}
         live["seed"] = np.empty(1, np.uint64)
@@ -272,6 +278,14 @@ class SlateCore:
                     where="SlateCore.restore_state",
                     mend="restore into a core of the same world, task and number of users",
                 )
+        wild = np.flatnonzero((saved["query"] < 0) | (saved["query"] >= self.world.features.n_queries))
+        if wild.size:
+            raise InputError(
+                f"the saved query of user {saved['user'][wild[0]]} is {saved['query'][wild[0]]}, but the world has "
+                f"{self.world.features.n_queries}",
+                where=f"SlateCore.restore_state, row {wild[0]}",
+                mend="restore into a core of the same world",
+            )
         for name, array in live.items():
             array[...] = saved[name]
         self._state = state
@@ -296,7 +310,7 @@ class SlateCore:
     def _reset_some(
         self, seed: int | None, begin: NDArray[np.int64] | None, mask: NDArray[np.bool_]
     ) -> Observation:
-        state, asked = self.state, _array(mask)
+        state, asked = self.state, as_array(mask)
         if asked.shape != (self.n_users,) or asked.dtype != np.bool_ or seed is not None or not asked.any():
             raise InputError(
                 f"mask is {mask!r}, and seed is {seed}",
@@ -322,7 +336,7 @@ class SlateCore:
         return np.flatnonzero(~self._over)
 
     def _checked_users(self, users: NDArray[Any]) -> NDArray[np.int64]:
-        begin = _array(users)
+        begin = as_array(users)
         if (
             begin.shape != (self.n_users,)
             or not np.issubdtype(begin.dtype, np.integer)
@@ -338,7 +352,7 @@ class SlateCore:
 
     def _checked(self, actions: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         shape, N = (self.n_users, self.task.slate_size), self.task.n_candidates
-        chosen = _array(actions)
+        chosen = as_array(actions)
         if chosen.shape == shape and chosen.dtype.kind not in "iu":
             raise InputError(
                 f"action {chosen[0, 0]} of user {self.state.user[0]} at position 0 is {chosen.dtype}, "
@@ -382,16 +396,3 @@ def _episodes(
         length=counts[:, 7],
         left=terminated[finished],
     )
-
-
-def _array(given: Any) -> NDArray[Any]:
-    try:
-        return np.asarray(given)
-    except ValueError:  # lists of unequal length
-        return np.empty(0, object)
-
-
-def _checked_seed(seed: int) -> int:
-    if not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
-        raise InputError(f"seed is {seed}", where="SlateCore", mend=f"choose a seed from 0 to {MAX_SEED}")
-    return int(seed)

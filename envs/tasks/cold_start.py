@@ -15,9 +15,9 @@ class ColdStartEnv(SuiteEnv):
 
     ## Description
     Half of the catalogue is there from the start, the rest arrives over twelve weeks. Of newcomers neither
-    popularity nor rating is known (both read as average); text vectors and the week of arrival are. Users `w
-    * 1000` to `w * 1000 + 999` come in week w (then the first week comes again), and find the items that have
-    arrived by then. A policy has to tell from an item's vector what it is worth; as ever,
+    popularity nor rating is known (both read as average); text vectors and the week of arrival are.
+    Users `1000 * w` to `1000 * w + 999` come in week w (then the first week comes again), and find the items
+    that have arrived by then. A policy has to tell from an item's vector what it is worth; as ever,
     poor items and more of the same drive users away.
 
     {spaces}

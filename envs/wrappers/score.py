@@ -10,6 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
+from envs.checks import as_array
 from envs.wrappers.base import Arrays, SingleEnv, slate_env
 
 __all__ = ["ScoreAction"]
@@ -40,7 +41,7 @@ class ScoreAction(
         Raises:
             InputError: Not one number per candidate; the environment is unchanged then.
         """
-        scores, N = np.asarray(action), self._inner.task.n_candidates
+        scores, N = as_array(action), self._inner.task.n_candidates
         user = int(self._inner.state.user[0])
         if scores.shape != (N,) or not (
             np.issubdtype(scores.dtype, np.floating) or np.issubdtype(scores.dtype, np.integer)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from behavior.errors import InputError
-from envs import MixReward, RewardMix, SlateCore, SlateEnv, SlateVectorEnv, TaskConfig, toy_world
+from envs import MixReward, RewardMix, ScoreAction, SlateCore, SlateEnv, SlateVectorEnv, TaskConfig, toy_world
+from envs.business import BusinessRules
 from envs.world import World
 from simulators.base import Feedback
 
@@ -194,3 +195,47 @@ def test_ragged_and_wordy_resets_are_refused(options):
         env.reset(options=options)
     after = env.save_state()
     assert all((before[name] == after[name]).all() for name in before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_per_brand": "few"},
+        {"max_per_brand": 1.5},
+        {"sponsored_slots": 1},
+        {"sponsored_slots": (0.5,)},
+        {"sponsored_slots": None},
+        {"sold_out": "no"},
+        {"sold_out": NAN},
+        {"selling_out": None},
+        {"seed": 1.5},
+    ],
+    ids=str,
+)
+def test_impossible_rules_are_named(change):
+    world = dataclasses.replace(WORLD, brand=np.zeros(60, np.int32), sponsored=np.ones(60, np.bool_))
+    with pytest.raises(InputError) as caught:
+        SlateEnv(world, dataclasses.replace(TASK, rules=BusinessRules(**change)))
+    assert caught.value.where == f"BusinessRules.{next(iter(change))}"
+
+
+@pytest.mark.parametrize("wrong", [None, 5, {}, {"query": np.array([0, 4], np.int32)}], ids=str)
+def test_states_of_elsewhere_are_refused(wrong):
+    core = SlateCore(WORLD, TASK, n_users=2)
+    core.reset(1)
+    core.step(np.tile([0, 1, 2], (2, 1)))
+    before = core.save_state()
+    # A query beyond the world's four would be read from beside the candidates.
+    saved = before | wrong if isinstance(wrong, dict) and wrong else wrong
+    with pytest.raises(InputError):
+        core.restore_state(saved)
+    after = core.save_state()
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_ragged_scores_are_refused():
+    env = ScoreAction(SlateEnv(WORLD, TASK))
+    env.reset(seed=1)
+    with pytest.raises(InputError, match="scores for user 0"):
+        env.step([[1.0], [2.0, 3.0]])
+    env.step(np.zeros(12))
