@@ -12,6 +12,7 @@ from agents.base import Draw
 from agents.baselines import RandomPolicy
 from agents.belief import BeliefConfig, BeliefOracle
 from agents.belief_filter import BeliefFilter, FilterConfig, SeenPage, systematic
+from agents.contract import check_policy
 from agents.oracles import MyopicOracle
 from agents.planning import Tuning, family_of
 from behavior.errors import InputError
@@ -248,3 +249,9 @@ def test_a_closed_simulator_is_refused() -> None:
     shop = world()
     with pytest.raises(InputError, match="how probable"):
         BeliefOracle(World(simulator=object(), candidates=shop.candidates, features=shop.features))  # type: ignore[arg-type]
+
+
+def test_it_keeps_the_policy_contract_on_a_first_page() -> None:
+    shop = world()
+    core = SlateCore(shop, TASK, n_users=5, seed=1)
+    assert len(check_policy(oracle(shop), core.reset(), slate_size=4)) == 4  # it tells no propensities
