@@ -14,7 +14,7 @@ from envs.checks import as_array, check_task, checked_seed
 from envs.engines import ComposedEngine, Engine
 from envs.fused import FusedEngine, can_fuse
 from envs.history import History
-from envs.kernels.core import first_outside
+from envs.kernels import core as kernels
 from envs.observation import Observation
 from envs.results import EpisodeStats, StepResult
 from envs.rules import PageRules
@@ -367,9 +367,11 @@ class SlateCore:
                 mend="give one candidate position per user and slate position",
             )
         numbers: NDArray[np.int64] = np.ascontiguousarray(chosen, np.int64)
-        wrong = first_outside(numbers, N, rows)
-        if wrong >= 0:
-            b, k = divmod(wrong, shape[1])
+        wrong = np.empty(rows.shape[0], np.bool_)
+        kernels.outside(rows.shape[0], numbers, N, rows, wrong)
+        if wrong.any():
+            b = rows[wrong.argmax()]
+            k = int(((numbers[b] < 0) | (numbers[b] >= N)).argmax())
             raise InputError(
                 f"action {chosen[b, k]} of user {self.state.user[b]} at position {k} is not one of the candidate "
                 f"positions 0 .. {N - 1}",

@@ -15,7 +15,7 @@ from envs.results import StepResult
 from envs.single import shown_page
 from envs.world import World
 from simulators.base import SessionState
-from simulators.kernels.shopper import N_SCALARS, SCALARS
+from simulators.kernels.shopper_layout import N_SCALARS, SCALARS
 from simulators.shopper import ShopperSimulator
 
 __all__ = ["Rank", "character", "mood", "session_pages"]

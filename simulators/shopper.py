@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from simulators.base import Feedback, ItemAppeal, SessionState
 from simulators.kernels import shopper as kernels
+from simulators.kernels import shopper_chances as chances
+from simulators.kernels import shopper_layout as layout
 from simulators.kernels.clicks import ClickModel
 from simulators.shopper_checks import check_shopper, check_tables
 
@@ -163,7 +165,7 @@ class ShopperSimulator:
         InputError: The tables do not belong together, or a constant is impossible.
     """
 
-    context_size = kernels.N_CONTEXT
+    context_size = layout.N_CONTEXT
     slate_size: int | None = None
     context_names: ClassVar[tuple[str, ...]] = (
         "log price sensitivity (noisy)",
@@ -200,31 +202,31 @@ class ShopperSimulator:
         check_shopper(self.shopper, query_vectors.shape[0])
         check_tables(item_vectors, query_vectors, personas, traits)
         self.n_items, self.n_queries = n, int(query_vectors.shape[0])
-        self.item_traits: NDArray[np.float32] = np.zeros((n, kernels.N_TRAITS), np.float32)
+        self.item_traits: NDArray[np.float32] = np.zeros((n, layout.N_TRAITS), np.float32)
         for c, column in enumerate((*columns, traits.group)):
             self.item_traits[:, c] = column
         self._items = np.require(item_vectors, np.float32, ["C", "W"])
         self._queries = np.require(query_vectors, np.float32, ["C", "W"])
         self._personas = np.require(personas, np.float32, ["C", "W"])
-        self._constants = np.array([getattr(self.shopper, name) for name in kernels.CONSTANTS], np.float64)
-        self._tables: dict[int, kernels.ShopperTables] = {}
+        self._constants = np.array([getattr(self.shopper, name) for name in layout.CONSTANTS], np.float64)
+        self._tables: dict[int, layout.ShopperTables] = {}
         self.taste_size = width
-        self.hidden_size = width + kernels.N_SCALARS + int(traits.group.max()) + 1
+        self.hidden_size = width + layout.N_SCALARS + int(traits.group.max()) + 1
 
     @property
     def personas(self) -> NDArray[np.float32]:
         """(P, D) of which tastes are mixed; the first `taste_size` = D hidden columns are a user's own."""
         return self._personas
 
-    def tables(self, n_positions: int) -> kernels.ShopperTables:
+    def tables(self, n_positions: int) -> layout.ShopperTables:
         """What the kernels read, for pages of `n_positions`."""
         if n_positions not in self._tables:
             user = self.shopper
             after_skip = user.after_skip if user.click_model == "dynamic-bayesian" else 1.0
             constants = self._constants.copy()
             if user.click_model == "cascade":
-                constants[kernels.CONSTANTS.index("after_click")] = 0.0
-            self._tables[n_positions] = kernels.ShopperTables(
+                constants[layout.CONSTANTS.index("after_click")] = 0.0
+            self._tables[n_positions] = layout.ShopperTables(
                 items=self._items,
                 traits=self.item_traits,
                 queries=self._queries,
@@ -279,7 +281,7 @@ class ShopperSimulator:
     def appeal(self, state: SessionState, items: NDArray[np.int32]) -> ItemAppeal:
         """Click probability given examination and purchase probability given a click, (B, M) each."""
         click, purchase = np.empty(items.shape, np.float32), np.empty(items.shape, np.float32)
-        kernels.appeal(
+        chances.appeal(
             items.shape[0],
             self.tables(1),
             state.query,
@@ -292,7 +294,7 @@ class ShopperSimulator:
 
     def boredom(self, state: SessionState, items: NDArray[np.int32]) -> NDArray[np.float32]:
         """How bored users are with the groups of `items` (B, M), shape (B, M); 0 at -1. For oracles."""
-        first = self._items.shape[1] + kernels.N_SCALARS
+        first = self._items.shape[1] + layout.N_SCALARS
         group = self.item_traits[items, len(self.trait_names)].astype(np.int64)
         found: NDArray[np.float32] = np.take_along_axis(state.hidden, first + group, axis=1)
         return np.where(items >= 0, found, np.float32(0.0))
@@ -300,7 +302,7 @@ class ShopperSimulator:
     def moods(self, state: SessionState) -> NDArray[np.float32]:
         """Satisfaction and intent (B, 2). For oracles."""
         first = self._items.shape[1]
-        columns = [first + kernels.SCALARS.index(name) for name in ("satisfaction", "intent")]
+        columns = [first + layout.SCALARS.index(name) for name in ("satisfaction", "intent")]
         return state.hidden[:, columns]
 
     def examination_weights(self, n_positions: int) -> NDArray[np.float32]:
@@ -329,7 +331,7 @@ class ShopperSimulator:
         """Advance `state` as if it had drawn `feedback`; (B,) its log-probability (see `TransparentSimulator`)."""
         n = slates.shape[0]
         out = np.empty(n, np.float64)
-        kernels.absorb(
+        chances.absorb(
             n,
             self.tables(slates.shape[1]),
             state.step,
@@ -349,7 +351,7 @@ class ShopperSimulator:
     def context_log_density(self, state: SessionState, context: NDArray[np.float32]) -> NDArray[np.float64]:
         """(B,) log-density of a first `context`, up to a constant: a normal reading of log price sensitivity."""
         noise = max(self.shopper.context_noise, 1e-3)
-        column = self._items.shape[1] + kernels.SCALARS.index("sensitivity")
+        column = self._items.shape[1] + layout.SCALARS.index("sensitivity")
         off = context[:, 0].astype(np.float64) - np.log(state.hidden[:, column].astype(np.float64))
         density: NDArray[np.float64] = -0.5 * (off / noise) ** 2
         return density

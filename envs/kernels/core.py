@@ -8,33 +8,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from envs.kernels.page import clear_user, note_user, observe_user, place_user, recount_user, value_user
 from simulators.kernels.twins import Twin
 
-__all__ = ["clear", "first_outside", "note", "observe", "place", "value"]
+__all__ = ["clear", "note", "observe", "outside", "place", "value"]
 
 _CHUNK = 32  # users who share a scratch row
 
 
-@njit(cache=True)
-def first_outside(actions: Any, n_candidates: Any, rows: Any) -> Any:
-    """Index of the first element of `actions` (B, K), row by row, outside 0 .. n_candidates-1; -1: none."""
-    size = actions.shape[1]
+@Twin
+def outside(
+    actions: Any,  # (B, K)
+    n_candidates: Any,
+    rows: Any,  # (R,)
+    wrong: Any,  # out (R,)
+) -> None:
+    """Whether an action of the users at `rows` lies outside 0 .. n_candidates-1."""
     last = np.uint64(n_candidates)
-    if rows.shape[0] == actions.shape[0]:
+    for r in prange(rows.shape[0]):
         n_wrong = np.int64(0)
-        numbers = actions.reshape(actions.size)
-        for i in range(numbers.size):  # without a way out, so that the compiler may use vector instructions
-            n_wrong += np.int64(np.uint64(numbers[i]) >= last)  # a negative number is a large one here
-        if n_wrong == 0:
-            return -1
-    for b in rows:
-        for k in range(size):
-            if np.uint64(actions[b, k]) >= last:
-                return b * size + k
-    return -1
+        for k in range(actions.shape[1]):  # a negative number is a large one here
+            n_wrong += np.int64(np.uint64(actions[rows[r], k]) >= last)
+        wrong[r] = n_wrong > 0
 
 
 @Twin

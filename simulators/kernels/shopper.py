@@ -1,4 +1,4 @@
-"""The shopper's session, one user at a time: arriving, answering a page, and how probable an answer was.
+"""The shopper's session, one user at a time: arriving, and answering a page.
 
 `begin_user` and `respond_user` are device functions: the batched kernels below call them, and so does the
 environment's fused step, which therefore gives the same bits.
@@ -7,13 +7,13 @@ environment's fused step, which therefore gives the same bits.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import prange
-from numpy.typing import NDArray
 
-from simulators.kernels.clicks import draw_clicks, log_probability
+from simulators.kernels import shopper_layout as at
+from simulators.kernels.clicks import draw_clicks
 from simulators.kernels.device import device, inline_device
 from simulators.kernels.rng import Purpose, uniform, uniform4
 from simulators.kernels.tables import sigmoid
@@ -21,121 +21,20 @@ from simulators.kernels.twins import Twin
 from simulators.kernels.vector import dot
 
 __all__ = [
-    "CONSTANTS",
-    "N_CONTEXT",
-    "N_SCALARS",
-    "N_TRAITS",
-    "SCALARS",
-    "ShopperTables",
-    "absorb",
-    "appeal",
     "begin",
     "begin_user",
+    "cart_chance",
+    "checkout_chance",
+    "click_logit",
+    "come_back",
+    "leave_chance",
+    "look",
     "respond",
     "respond_user",
+    "return_chance",
+    "settle",
+    "wish_of",
 ]
-
-CONSTANTS = (
-    "click_bias",
-    "query_fit",
-    "taste_fit",
-    "lure_fit",
-    "price_dislike",
-    "boredom",
-    "after_click",
-    "after_skip",
-    "content_bias",
-    "content_quality",
-    "purchase_bias",
-    "purchase_taste",
-    "purchase_need",
-    "purchase_worth",
-    "purchase_quality",
-    "purchase_price",
-    "checkout_bias",
-    "checkout_intent",
-    "taste_mix",
-    "sensitivity_spread",
-    "patience_spread",
-    "context_noise",
-    "boredom_memory",
-    "click_joy",
-    "quality_joy",
-    "purchase_joy",
-    "page_cost",
-    "annoyance",
-    "satisfaction_memory",
-    "drift",
-    "intent_memory",
-    "intent_click",
-    "intent_quality",
-    "intent_purchase",
-    "leave_bias",
-    "leave_satisfaction",
-    "return_bias",
-    "return_satisfaction",
-    "return_memory",
-    "mean_days",
-    "new_query",
-)
-"""The shopper's numbers in the order in which kernels read them; see `simulators.shopper.Shopper`."""
-
-(
-    _CLICK_BIAS,
-    _QUERY_FIT,
-    _TASTE_FIT,
-    _LURE_FIT,
-    _PRICE_DISLIKE,
-    _BOREDOM,
-    _AFTER_CLICK,
-    _AFTER_SKIP,
-    _CONTENT_BIAS,
-    _CONTENT_QUALITY,
-    _PURCHASE_BIAS,
-    _PURCHASE_TASTE,
-    _PURCHASE_NEED,
-    _PURCHASE_WORTH,
-    _PURCHASE_QUALITY,
-    _PURCHASE_PRICE,
-    _CHECKOUT_BIAS,
-    _CHECKOUT_INTENT,
-    _TASTE_MIX,
-    _SENSITIVITY_SPREAD,
-    _PATIENCE_SPREAD,
-    _CONTEXT_NOISE,
-    _BOREDOM_MEMORY,
-    _CLICK_JOY,
-    _QUALITY_JOY,
-    _PURCHASE_JOY,
-    _PAGE_COST,
-    _ANNOYANCE,
-    _SATISFACTION_MEMORY,
-    _DRIFT,
-    _INTENT_MEMORY,
-    _INTENT_CLICK,
-    _INTENT_QUALITY,
-    _INTENT_PURCHASE,
-    _LEAVE_BIAS,
-    _LEAVE_SATISFACTION,
-    _RETURN_BIAS,
-    _RETURN_SATISFACTION,
-    _RETURN_MEMORY,
-    _MEAN_DAYS,
-    _NEW_QUERY,
-) = range(len(CONSTANTS))
-
-# Columns of an item's traits.
-_PRICE, _LURE, _QUALITY, _WORTH, _GROUP = range(5)
-N_TRAITS = 8
-"""Width of an item's row of traits: half a cache line."""
-
-SCALARS = ("sensitivity", "patience", "satisfaction", "intent", "visits", "need")
-"""Hidden columns after the taste; boredom by group follows."""
-_SENSITIVITY, _PATIENCE, _SATISFACTION, _INTENT, _VISITS, _NEED = range(6)
-N_SCALARS = 6
-
-N_CONTEXT = 4
-"""Context: noisy log price sensitivity, log1p(visits before), log1p(days away), week / weeks."""
 
 _POPULATION = int(Purpose.POPULATION)
 _FIRST_QUERY = int(Purpose.FIRST_QUERY)
@@ -145,24 +44,6 @@ _NEXT_QUERY = int(Purpose.NEXT_QUERY)
 _CHECKOUT = 32768
 """Index from which the numbers of purpose PURCHASE decide over checkouts."""
 _DYNAMIC_BAYESIAN = 3  # ClickModel.DYNAMIC_BAYESIAN
-
-
-class ShopperTables(NamedTuple):
-    """What the kernels read of a shop; all arrays C-contiguous."""
-
-    items: NDArray[np.float32]  # (I, D) unit vectors
-    traits: NDArray[np.float32]  # (I, 8) price, lure, quality, worth, group, 0, 0, 0
-    queries: NDArray[np.float32]  # (Q, D) unit vectors
-    personas: NDArray[np.float32]  # (P, D) unit vectors
-    constants: NDArray[np.float64]  # (C,) in the order of CONSTANTS
-    examination: NDArray[np.float64]  # (K,) chance that a position is looked at (position, multinomial)
-    after_skip: NDArray[
-        np.float64
-    ]  # (K,) chance to go on after passing over (the models that look from the top)
-    exposure: NDArray[np.float64]  # (K,) typical chance that a position is looked at, whatever the model
-    model: int  # code of a ClickModel
-    n_weeks: int
-    users_per_week: int
 
 
 @inline_device
@@ -205,7 +86,7 @@ def begin_user(tables: Any, user: Any, seed: Any, hidden: Any, context: Any) -> 
     u0, u1, u2, u3 = uniform4(seed, user, 0, _POPULATION, 0)
     first = tables.personas[_row_of(u0, n_personas)]
     second = tables.personas[_row_of(u1, n_personas)]
-    share = np.float32(0.5 * w[_TASTE_MIX] * u2)
+    share = np.float32(0.5 * w[at.TASTE_MIX] * u2)
     rest = np.float32(1.0) - share
     for d in range(width):
         hidden[d] = rest * first[d] + share * second[d]
@@ -216,13 +97,13 @@ def begin_user(tables: Any, user: Any, seed: Any, hidden: Any, context: Any) -> 
     z0 = radius * math.cos(2.0 * math.pi * v1)
     z1 = radius * math.sin(2.0 * math.pi * v1)
     z2 = math.sqrt(-2.0 * math.log(v2)) * math.cos(2.0 * math.pi * v3)
-    log_sensitivity = w[_SENSITIVITY_SPREAD] * z0
+    log_sensitivity = w[at.SENSITIVITY_SPREAD] * z0
     for j in range(width, hidden.shape[0]):
         hidden[j] = 0.0
-    hidden[width + _SENSITIVITY] = math.exp(log_sensitivity)
-    hidden[width + _PATIENCE] = w[_PATIENCE_SPREAD] * z1
-    hidden[width + _NEED] = _row_of(u3, n_personas)
-    context[0] = log_sensitivity + w[_CONTEXT_NOISE] * z2
+    hidden[width + at.SENSITIVITY] = math.exp(log_sensitivity)
+    hidden[width + at.PATIENCE] = w[at.PATIENCE_SPREAD] * z1
+    hidden[width + at.NEED] = _row_of(u3, n_personas)
+    context[0] = log_sensitivity + w[at.CONTEXT_NOISE] * z2
     context[1] = 0.0
     context[2] = 0.0
     context[3] = _week(tables, user) / tables.n_weeks
@@ -230,81 +111,85 @@ def begin_user(tables: Any, user: Any, seed: Any, hidden: Any, context: Any) -> 
 
 
 @device
-def _wish(tables: Any, query: Any, hidden: Any, wish: Any) -> None:
+def wish_of(tables: Any, query: Any, hidden: Any, wish: Any) -> None:
     """The vector (D,) whose product with an item is the fit to query and taste."""
     w = tables.constants
     width = tables.items.shape[1]
-    to_query = np.float32(w[_QUERY_FIT])
-    to_taste = np.float32(w[_TASTE_FIT])
+    to_query = np.float32(w[at.QUERY_FIT])
+    to_taste = np.float32(w[at.TASTE_FIT])
     wanted = tables.queries[query]
     for d in range(width):
         wish[d] = to_query * wanted[d] + to_taste * hidden[d]
 
 
 @inline_device
-def _click_logit(tables: Any, hidden: Any, wish: Any, item: Any) -> Any:
+def click_logit(tables: Any, hidden: Any, wish: Any, item: Any) -> Any:
+    """Logit of a click on `item` by a user who looks at it."""
     w = tables.constants
     width = tables.items.shape[1]
     trait = tables.traits[item]
-    bored = hidden[width + N_SCALARS + np.int64(trait[_GROUP])]
+    bored = hidden[width + at.N_SCALARS + np.int64(trait[at.GROUP])]
     return (
-        w[_CLICK_BIAS]
+        w[at.CLICK_BIAS]
         + dot(wish[:width], tables.items[item])
-        + w[_LURE_FIT] * trait[_LURE]
-        - w[_PRICE_DISLIKE] * hidden[width + _SENSITIVITY] * trait[_PRICE]
-        - w[_BOREDOM] * bored
+        + w[at.LURE_FIT] * trait[at.LURE]
+        - w[at.PRICE_DISLIKE] * hidden[width + at.SENSITIVITY] * trait[at.PRICE]
+        - w[at.BOREDOM] * bored
     )
 
 
 @inline_device
-def _cart_chance(tables: Any, hidden: Any, item: Any) -> Any:
+def cart_chance(tables: Any, hidden: Any, item: Any) -> Any:
     """Chance that a clicked item is put into the cart (bought at once, where checkout is certain)."""
     w = tables.constants
     width = tables.items.shape[1]
     trait = tables.traits[item]
     need = 0.0
-    if w[_PURCHASE_NEED] != 0.0:
-        need = w[_PURCHASE_NEED] * dot(tables.personas[np.int64(hidden[width + _NEED])], tables.items[item])
+    if w[at.PURCHASE_NEED] != 0.0:
+        need = w[at.PURCHASE_NEED] * dot(
+            tables.personas[np.int64(hidden[width + at.NEED])], tables.items[item]
+        )
     return sigmoid(
-        w[_PURCHASE_BIAS]
+        w[at.PURCHASE_BIAS]
         + need
-        + w[_PURCHASE_TASTE] * dot(hidden[:width], tables.items[item])
-        + w[_PURCHASE_WORTH] * trait[_WORTH]
-        + w[_PURCHASE_QUALITY] * trait[_QUALITY]
-        - w[_PURCHASE_PRICE] * hidden[width + _SENSITIVITY] * trait[_PRICE]
+        + w[at.PURCHASE_TASTE] * dot(hidden[:width], tables.items[item])
+        + w[at.PURCHASE_WORTH] * trait[at.WORTH]
+        + w[at.PURCHASE_QUALITY] * trait[at.QUALITY]
+        - w[at.PURCHASE_PRICE] * hidden[width + at.SENSITIVITY] * trait[at.PRICE]
     )
 
 
 @inline_device
-def _checkout_chance(tables: Any, hidden: Any) -> Any:
+def checkout_chance(tables: Any, hidden: Any) -> Any:
+    """Chance that what is put into the cart is bought; 1 where there is no checkout."""
     w = tables.constants
-    if w[_CHECKOUT_BIAS] == np.inf:
+    if w[at.CHECKOUT_BIAS] == np.inf:
         return 1.0
-    return sigmoid(w[_CHECKOUT_BIAS] + w[_CHECKOUT_INTENT] * hidden[tables.items.shape[1] + _INTENT])
+    return sigmoid(w[at.CHECKOUT_BIAS] + w[at.CHECKOUT_INTENT] * hidden[tables.items.shape[1] + at.INTENT])
 
 
 @device
-def _look(tables: Any, hidden: Any, slate: Any, wish: Any, logits: Any, after_click: Any) -> None:
+def look(tables: Any, hidden: Any, slate: Any, wish: Any, logits: Any, after_click: Any) -> None:
     """Logits (K,) and the chance to go on after a click (K,) of a page."""
     w = tables.constants
     for k in range(slate.shape[0]):
         item = slate[k]
-        after_click[k] = w[_AFTER_CLICK]
+        after_click[k] = w[at.AFTER_CLICK]
         if item < 0:
             logits[k] = -np.inf
             continue
-        logits[k] = _click_logit(tables, hidden, wish, item)
+        logits[k] = click_logit(tables, hidden, wish, item)
         if tables.model == _DYNAMIC_BAYESIAN:
-            content = w[_CONTENT_BIAS] + w[_CONTENT_QUALITY] * tables.traits[item, _QUALITY]
-            after_click[k] = w[_AFTER_SKIP] * (1.0 - sigmoid(content))
+            content = w[at.CONTENT_BIAS] + w[at.CONTENT_QUALITY] * tables.traits[item, at.QUALITY]
+            after_click[k] = w[at.AFTER_SKIP] * (1.0 - sigmoid(content))
 
 
 @device
-def _settle(tables: Any, hidden: Any, slate: Any, click: Any, purchase: Any) -> None:
+def settle(tables: Any, hidden: Any, slate: Any, click: Any, purchase: Any) -> None:
     """What an answered page does to the user: boredom, satisfaction, intent, drift of taste."""
     w = tables.constants
     width = tables.items.shape[1]
-    first_group = width + N_SCALARS
+    first_group = width + at.N_SCALARS
     size = slate.shape[0]
     clicks = 0.0
     joy = 0.0
@@ -316,34 +201,36 @@ def _settle(tables: Any, hidden: Any, slate: Any, click: Any, purchase: Any) -> 
         item = slate[k]
         if item < 0:
             continue
-        group = first_group + np.int64(tables.traits[item, _GROUP])
+        group = first_group + np.int64(tables.traits[item, at.GROUP])
         annoyance += tables.exposure[k] * hidden[group]
         looked += tables.exposure[k]
         if click[k]:
             clicks += 1.0
-            quality += tables.traits[item, _QUALITY]
+            quality += tables.traits[item, at.QUALITY]
             purchases += purchase[k]
-    joy = w[_CLICK_JOY] * clicks + w[_QUALITY_JOY] * quality + w[_PURCHASE_JOY] * purchases
-    fading = np.float32(w[_BOREDOM_MEMORY])
+    joy = w[at.CLICK_JOY] * clicks + w[at.QUALITY_JOY] * quality + w[at.PURCHASE_JOY] * purchases
+    fading = np.float32(w[at.BOREDOM_MEMORY])
     for j in range(first_group, hidden.shape[0]):
         hidden[j] *= fading
     for k in range(size):
         if slate[k] >= 0:
-            hidden[first_group + np.int64(tables.traits[slate[k], _GROUP])] += np.float32(tables.exposure[k])
-    hidden[width + _SATISFACTION] = (
-        w[_SATISFACTION_MEMORY] * hidden[width + _SATISFACTION]
+            hidden[first_group + np.int64(tables.traits[slate[k], at.GROUP])] += np.float32(
+                tables.exposure[k]
+            )
+    hidden[width + at.SATISFACTION] = (
+        w[at.SATISFACTION_MEMORY] * hidden[width + at.SATISFACTION]
         + joy
-        - w[_PAGE_COST]
-        - w[_ANNOYANCE] * (annoyance / looked if looked > 0.0 else 0.0)
+        - w[at.PAGE_COST]
+        - w[at.ANNOYANCE] * (annoyance / looked if looked > 0.0 else 0.0)
     )
-    hidden[width + _INTENT] = (
-        w[_INTENT_MEMORY] * hidden[width + _INTENT]
-        + w[_INTENT_CLICK] * clicks
-        + w[_INTENT_QUALITY] * quality
-        - w[_INTENT_PURCHASE] * purchases
+    hidden[width + at.INTENT] = (
+        w[at.INTENT_MEMORY] * hidden[width + at.INTENT]
+        + w[at.INTENT_CLICK] * clicks
+        + w[at.INTENT_QUALITY] * quality
+        - w[at.INTENT_PURCHASE] * purchases
     )
-    if w[_DRIFT] > 0.0 and clicks > 0.0:
-        rate = np.float32(w[_DRIFT])
+    if w[at.DRIFT] > 0.0 and clicks > 0.0:
+        rate = np.float32(w[at.DRIFT])
         for k in range(size):
             if click[k]:
                 item = slate[k]
@@ -353,33 +240,37 @@ def _settle(tables: Any, hidden: Any, slate: Any, click: Any, purchase: Any) -> 
 
 
 @inline_device
-def _leave_chance(tables: Any, hidden: Any) -> Any:
+def leave_chance(tables: Any, hidden: Any) -> Any:
+    """Chance that the user, as they are after a page, leaves."""
     w = tables.constants
     width = tables.items.shape[1]
     return sigmoid(
-        w[_LEAVE_BIAS] - w[_LEAVE_SATISFACTION] * hidden[width + _SATISFACTION] - hidden[width + _PATIENCE]
+        w[at.LEAVE_BIAS]
+        - w[at.LEAVE_SATISFACTION] * hidden[width + at.SATISFACTION]
+        - hidden[width + at.PATIENCE]
     )
 
 
 @inline_device
-def _return_chance(tables: Any, hidden: Any) -> Any:
+def return_chance(tables: Any, hidden: Any) -> Any:
+    """Chance that a user who left comes back for another visit."""
     w = tables.constants
-    if w[_RETURN_BIAS] == -np.inf:
+    if w[at.RETURN_BIAS] == -np.inf:
         return 0.0
-    satisfaction = hidden[tables.items.shape[1] + _SATISFACTION]
-    return sigmoid(w[_RETURN_BIAS] + w[_RETURN_SATISFACTION] * satisfaction)
+    satisfaction = hidden[tables.items.shape[1] + at.SATISFACTION]
+    return sigmoid(w[at.RETURN_BIAS] + w[at.RETURN_SATISFACTION] * satisfaction)
 
 
 @device
-def _come_back(tables: Any, hidden: Any) -> None:
+def come_back(tables: Any, hidden: Any) -> None:
     """Begin another visit: what happened fades."""
     w = tables.constants
     width = tables.items.shape[1]
-    hidden[width + _VISITS] += 1.0
-    hidden[width + _INTENT] = 0.0
-    fading = np.float32(w[_RETURN_MEMORY])
-    hidden[width + _SATISFACTION] *= fading
-    for j in range(width + N_SCALARS, hidden.shape[0]):
+    hidden[width + at.VISITS] += 1.0
+    hidden[width + at.INTENT] = 0.0
+    fading = np.float32(w[at.RETURN_MEMORY])
+    hidden[width + at.SATISFACTION] *= fading
+    for j in range(width + at.N_SCALARS, hidden.shape[0]):
         hidden[j] *= fading
 
 
@@ -403,8 +294,8 @@ def respond_user(
     """Show a page to one user: gives whether they left, and the next query."""
     w = tables.constants
     size = slate.shape[0]
-    _wish(tables, query, hidden, wish)
-    _look(tables, hidden, slate, wish, logits, after_click)
+    wish_of(tables, query, hidden, wish)
+    look(tables, hidden, slate, wish, logits, after_click)
     draw_clicks(
         tables.model,
         size,
@@ -417,27 +308,28 @@ def respond_user(
         seed,
         click,
     )
-    checkout = _checkout_chance(tables, hidden)
+    checkout = checkout_chance(tables, hidden)
     for k in range(size):
         cart[k] = 0
         purchase[k] = 0
-        if click[k] and uniform(seed, user, step, _PURCHASE_DRAW, k) < _cart_chance(tables, hidden, slate[k]):
+        if click[k] and uniform(seed, user, step, _PURCHASE_DRAW, k) < cart_chance(tables, hidden, slate[k]):
             cart[k] = 1
             purchase[k] = checkout >= 1.0 or (
                 uniform(seed, user, step, _PURCHASE_DRAW, _CHECKOUT + k) < checkout
             )
-    _settle(tables, hidden, slate, click, purchase)
+    settle(tables, hidden, slate, click, purchase)
     u_leave, u_return, u_days, _ = uniform4(seed, user, step, _LEAVE_DRAW, 0)
-    left = u_leave < _leave_chance(tables, hidden)
+    left = u_leave < leave_chance(tables, hidden)
     u_new, u_query, _, _ = uniform4(seed, user, step, _NEXT_QUERY, 0)
-    anew = u_new < w[_NEW_QUERY]
-    if left and u_return < _return_chance(tables, hidden):
+    anew = u_new < w[at.NEW_QUERY]
+    if left and u_return < return_chance(tables, hidden):
         left = False
         anew = True
-        _come_back(tables, hidden)
-        days = 1.0 + math.floor(-math.log(u_days) * max(w[_MEAN_DAYS] - 0.5, 0.0))
-        context[1] = math.log1p(hidden[tables.items.shape[1] + _VISITS])
-        context[2] = math.log1p(days)
+        come_back(tables, hidden)
+        days = 1.0 + math.floor(-math.log(u_days) * max(w[at.MEAN_DAYS] - 0.5, 0.0))
+        if context.shape[0] == at.N_CONTEXT:  # a simulator around this one may tell less
+            context[1] = math.log1p(hidden[tables.items.shape[1] + at.VISITS])
+            context[2] = math.log1p(days)
     return left, (_query_of(tables, user, u_query) if anew else np.int64(query))
 
 
@@ -487,70 +379,3 @@ def respond(
         left[b] = gone
         query[b] = following
         step[b] += 1
-
-
-@Twin
-def appeal(tables: Any, query: Any, hidden: Any, shown: Any, click: Any, purchase: Any) -> None:
-    """Click probability given examination, and purchase probability given a click, of `shown` (B, M); 0 at -1."""
-    for b in prange(query.shape[0]):
-        wish = np.empty(tables.items.shape[1], np.float32)
-        _wish(tables, query[b], hidden[b], wish)
-        checkout = _checkout_chance(tables, hidden[b])
-        for m in range(shown.shape[1]):
-            item = shown[b, m]
-            if item < 0:
-                click[b, m] = 0.0
-                purchase[b, m] = 0.0
-            else:
-                click[b, m] = sigmoid(_click_logit(tables, hidden[b], wish, item))
-                purchase[b, m] = checkout * _cart_chance(tables, hidden[b], item)
-
-
-@Twin
-def absorb(
-    tables: Any,
-    step: Any,
-    query: Any,
-    slates: Any,
-    hidden: Any,
-    context: Any,
-    click: Any,
-    purchase: Any,
-    left: Any,
-    next_query: Any,
-    next_context: Any,
-    out: Any,  # (B,) log-probability
-) -> None:
-    """Advance B users by a given answer, and say how probable it was."""
-    size = slates.shape[1]
-    for b in prange(query.shape[0]):
-        wish = np.empty(tables.items.shape[1], np.float32)
-        numbers = np.empty((2, size), np.float64)
-        _wish(tables, query[b], hidden[b], wish)
-        _look(tables, hidden[b], slates[b], wish, numbers[0], numbers[1])
-        total = log_probability(
-            tables.model, size, numbers[0], tables.examination, numbers[1], tables.after_skip, click[b]
-        )
-        checkout = _checkout_chance(tables, hidden[b])
-        for k in range(size):
-            if click[b, k]:
-                chance = checkout * _cart_chance(tables, hidden[b], slates[b, k])
-                total += math.log(max(chance if purchase[b, k] else 1.0 - chance, 1e-300))
-        _settle(tables, hidden[b], slates[b], click[b], purchase[b])
-        leaving = _leave_chance(tables, hidden[b])
-        returning = _return_chance(tables, hidden[b])
-        back = not left[b] and next_context[b, 1] > context[b, 1]
-        if left[b]:
-            chance = leaving * (1.0 - returning)
-        elif back:
-            chance = leaving * returning
-        else:
-            chance = 1.0 - leaving
-        total += math.log(max(chance, 1e-300))
-        if back:
-            _come_back(tables, hidden[b])
-        query[b] = next_query[b]
-        for f in range(context.shape[1]):
-            context[b, f] = next_context[b, f]
-        step[b] += 1
-        out[b] = total

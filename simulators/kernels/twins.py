@@ -6,6 +6,7 @@ process (a parallel kernel in a forked child dies). Both run the same arithmetic
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,18 @@ __all__ = ["PARALLEL_FROM", "Twin", "twins"]
 
 PARALLEL_FROM = 64
 """Batches with fewer users than this run on the calling thread."""
+
+
+_forked = False
+
+
+def _note_fork() -> None:
+    # OpenMP's threads do not survive a fork: a parallel kernel would end the child.
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def _renamed(function: Callable[..., None], suffix: str) -> Callable[..., None]:
@@ -46,5 +59,5 @@ class Twin:
         self.serial, self.parallel = twins(function)
 
     def __call__(self, n_users: int, *arguments: Any) -> None:
-        """Run the twin that suits `n_users`."""
-        (self.serial if n_users < PARALLEL_FROM else self.parallel)(*arguments)
+        """Run the twin that suits `n_users` and the process: a forked one runs on the calling thread."""
+        (self.serial if n_users < PARALLEL_FROM or _forked else self.parallel)(*arguments)

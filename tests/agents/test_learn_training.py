@@ -129,7 +129,7 @@ def test_scores_do_not_depend_on_the_batch(config: LearnerConfig) -> None:
 def test_a_policy_trained_without_context_passes_over_it(config: LearnerConfig, tmp_path: Path) -> None:
     policy = load_policy(_saved(config, _silent_world(), tmp_path), _silent_world(), TASK)
     page = some_pages()
-    assert page.context.shape[1] == 1
+    assert page.context.shape[1] > 0
     blind = replace(page, context=page.context[:, :0])
     np.testing.assert_array_equal(policy.scores(page), policy.scores(blind))
 

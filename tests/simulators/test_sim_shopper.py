@@ -16,7 +16,7 @@ from scipy import stats
 from behavior.errors import InputError
 from simulators.base import Feedback, TransparentSimulator
 from simulators.contract import check_simulator
-from simulators.kernels.shopper import CONSTANTS, N_SCALARS, SCALARS
+from simulators.kernels.shopper_layout import CONSTANTS, N_SCALARS, SCALARS
 from simulators.shopper import ItemTraits, Shopper, ShopperSimulator
 
 FALSE_ALARM = 2e-8  # about forty of them
