@@ -59,7 +59,7 @@ def measure(options: Options) -> dict[str, Any]:
     ]
     plan.append(("faces", {}))
     if every > 1:
-        batches = (4096,) if options.quick else (1024, 4096)
+        batches = (4096,) if options.quick else (1024, 4096, 16_384)
         plan += [("threads", {"n_threads": every, "n_users": n_users}) for n_users in batches]
     cases: list[Case] = []
     bar = tqdm(total=len(plan) + len(_STARTS), desc="environment", unit="part", disable=None)

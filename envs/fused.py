@@ -109,8 +109,9 @@ class FusedEngine:
         before = Observation.empty(
             n_rows, state.context.shape[1], self.task.n_candidates, self.task.slate_size, self.task.history
         )
+        # A renewal is a fraction of a step: it takes twice the users to be worth waking the threads for.
         fused.renew(
-            n_rows, _portion(n_rows), rows, users, self.shop, state.user, state.step, state.query, state.hidden,
+            n_rows // 2, _portion(n_rows), rows, users, self.shop, state.user, state.step, state.query, state.hidden,
             state.context, seed, candidates.items, candidates.scores, *self._records, *observation.arrays(),
             *before.arrays(),
         )  # fmt: skip
