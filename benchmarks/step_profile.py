@@ -8,7 +8,7 @@ of `benchmarks.environment`):
 - the lower limit: the rows and bytes that a step must touch, and the random numbers it must draw, each at the rate that
   a bare kernel reaches on this machine; the ratio to it is how far the step is from it.
 
-`--write-docs` measures nothing: it writes the tables of docs/performance.md anew from benchmarks/results/*.json.
+`--write-docs` measures nothing: it writes the tables of docs/performance.md and of the README anew from benchmarks/results/*.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from benchmarks.common import Options, main, result
 from benchmarks.speed.child import in_child
-from benchmarks.speed.docs import DOCUMENT, RESULTS, write_tables
+from benchmarks.speed.docs import DOCUMENTS, RESULTS, write_tables
 from benchmarks.speed.table import show
 
 __all__ = ["ProfileOptions", "measure"]
@@ -33,14 +33,14 @@ class ProfileOptions(Options):
     """What to measure, and where to put it."""
 
     write_docs: bool = False
-    """Measure nothing; write the tables of docs/performance.md from the results that are kept."""
+    """Measure nothing; write the tables of the documents from the results that are kept."""
 
 
 def measure(options: ProfileOptions) -> dict[str, Any]:
     """All cases; `--quick`: short windows, and without the million."""
     if options.write_docs:
-        written = write_tables()
-        print(f"{DOCUMENT.name}: {', '.join(written)}", file=sys.stderr)
+        for document in DOCUMENTS:
+            print(f"{document.name}: {', '.join(write_tables(document))}", file=sys.stderr)
         kept: dict[str, Any] = json.loads((RESULTS / "step_profile.json").read_text(encoding="utf-8"))
         return kept
     sizes = (1_000, 100_000) if options.quick else (1_000, 100_000, 1_000_000)

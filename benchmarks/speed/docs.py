@@ -1,4 +1,4 @@
-"""Writes the tables of docs/performance.md from the kept results, so that no figure is copied by hand."""
+"""Writes the tables of documents from the kept results, so that no figure is copied by hand."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 from behavior.errors import InputError
 from benchmarks.speed.table import number
 
-__all__ = ["DOCUMENT", "RESULTS", "markdown", "write_tables"]
+__all__ = ["DOCUMENTS", "RESULTS", "markdown", "write_tables"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 RESULTS = _ROOT / "benchmarks" / "results"
-DOCUMENT = _ROOT / "docs" / "performance.md"
-_BLOCK = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- end of table -->", re.DOTALL)
+DOCUMENTS = (_ROOT / "docs" / "performance.md", _ROOT / "README.md")
+_BLOCK = re.compile(
+    r"<!-- table: (?P<name>[\w-]+)(?P<some>, rows (?P<rows>[\d ]+))? -->\n.*?<!-- end of table -->", re.DOTALL
+)
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -58,8 +60,10 @@ def _by_size(cases: list[dict[str, Any]], sizes: list[str]) -> list[str]:
     return lines
 
 
-def write_tables(document: Path = DOCUMENT, results: Path = RESULTS) -> list[str]:
+def write_tables(document: Path, results: Path = RESULTS) -> list[str]:
     """Fill each block `<!-- table: NAME --> ... <!-- end of table -->` from results/NAME.json.
+
+    `<!-- table: NAME, rows 1 3 -->` takes the first and the third case alone.
 
     Returns:
         The names of the tables that were written; one without a result is left as it stands.
@@ -76,8 +80,12 @@ def write_tables(document: Path = DOCUMENT, results: Path = RESULTS) -> list[str
         if not file.is_file():
             return block[0]
         written.append(block["name"])
-        table = markdown(json.loads(file.read_text(encoding="utf-8")))
-        return f"<!-- table: {block['name']} -->\n{table}\n<!-- end of table -->"
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if block["rows"]:
+            found["cases"] = [found["cases"][int(row) - 1] for row in block["rows"].split()]
+        return (
+            f"<!-- table: {block['name']}{block['some'] or ''} -->\n{markdown(found)}\n<!-- end of table -->"
+        )
 
     text = _BLOCK.sub(fill, document.read_text(encoding="utf-8"))
     if not written:

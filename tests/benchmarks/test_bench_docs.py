@@ -7,7 +7,7 @@ import pytest
 
 from behavior.errors import InputError
 from benchmarks.common import case, result
-from benchmarks.speed.docs import DOCUMENT, markdown, write_tables
+from benchmarks.speed.docs import DOCUMENTS, markdown, write_tables
 from benchmarks.speed.table import number
 
 PAGE = """before
@@ -58,10 +58,34 @@ def test_a_page_without_results_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_performance_page_has_its_tables() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
+    text = DOCUMENTS[0].read_text(encoding="utf-8")
     for name in ("environment", "peers", "step_profile", "device"):
         assert text.count(f"<!-- table: {name} -->") == 1
     assert text.count("<!-- end of table -->") == 4
+
+
+def test_some_rows_of_a_table_can_be_quoted(tmp_path: Path) -> None:
+    cases = [case(f"case {number}", float(number), "s") for number in range(1, 5)]
+    (tmp_path / "one.json").write_text(json.dumps(result("one", cases)))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table: one, rows 2 4 -->\n<!-- end of table -->\n")
+    write_tables(page, tmp_path)
+    text = page.read_text()
+    assert "case 2" in text
+    assert "case 4" in text
+    assert "case 1" not in text
+    write_tables(page, tmp_path)
+    assert page.read_text() == text
+
+
+def test_the_documents_quote_what_is_kept(tmp_path: Path) -> None:
+    for document in DOCUMENTS:
+        copy = tmp_path / document.name
+        copy.write_text(document.read_text(encoding="utf-8"), encoding="utf-8")
+        write_tables(copy)
+        assert copy.read_text(encoding="utf-8") == document.read_text(encoding="utf-8"), (
+            f"{document.name} is old: run python -m benchmarks.step_profile --write-docs"
+        )
 
 
 def test_numbers_have_as_few_digits_as_tell_enough() -> None:
