@@ -8,7 +8,8 @@ of `benchmarks.environment`):
 - the lower limit: the rows and bytes that a step must touch, and the random numbers it must draw, each at the rate that
   a bare kernel reaches on this machine; the ratio to it is how far the step is from it.
 
-`--write-docs` measures nothing: it writes the tables of docs/performance.md and of the README anew from benchmarks/results/*.json.
+`--write-docs` measures nothing: it writes the tables of docs/performance.md and of the README anew from
+benchmarks/results/*.json.
 """
 
 from __future__ import annotations
