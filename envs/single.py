@@ -70,6 +70,9 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
     `gymnasium.make("envs:SlateRank-v0", world=..., task=..., seed=0, first_user=0, stride=1, render_mode=None)`.
     Without a world it is `envs.toy_world()`.
 
+    ## Reference Returns
+    None of its own: they depend on the world. `envs.tasks` has tasks with a world each, and their returns.
+
     ## Version History
     * v0: first version.
     """
