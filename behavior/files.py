@@ -57,6 +57,10 @@ def _make_folder(folder: Path) -> None:
         raise InputError(
             "a file stands where a folder is needed", where=str(folder), mend="choose another place"
         ) from error
+    except FileNotFoundError as error:  # a place that takes no folders, such as /proc
+        raise InputError(
+            "no folder can be made here", where=str(folder), mend="choose another folder"
+        ) from error
 
 
 @contextmanager

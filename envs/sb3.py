@@ -72,6 +72,20 @@ class SlateVecEnv(VecEnv):
         """(B,) the users now in the slots."""
         return self.core.state.user
 
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """The key of all chance from the next reset on; None: one drawn from NumPy's global generator, as SB3 does.
+
+        Raises:
+            InputError: The seed is no whole number.
+        """
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
+            raise InputError(
+                f"seed is {seed!r}",
+                where="SlateVecEnv.seed",
+                mend="give one integer for the whole batch, or None",
+            )
+        return super().seed(seed)
+
     def reset(self) -> dict[str, NDArray[Any]]:
         """Start new sessions in all slots: from `first_user` again after `seed()`, else with the next users.
 

@@ -52,6 +52,12 @@ class RecordSessions(gymnasium.Wrapper[Arrays, Any, Arrays, Any], gymnasium.util
         super().__init__(env)
         self._inner = slate_env(env, "RecordSessions")
         observed_dict(env, "RecordSessions")
+        if not isinstance(recorder, SessionRecorder | Path | str):
+            raise InputError(
+                f"recorder is {recorder!r}",
+                where="RecordSessions",
+                mend="give a SessionRecorder, or the path of the log to be written",
+            )
         self._path: Path | None = None
         if isinstance(recorder, SessionRecorder):
             self.recorder = recorder

@@ -61,3 +61,9 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:
         for write in (atomic_path, atomic_folder):
             with pytest.raises(InputError, match="a file stands where a folder is needed"), write(path):
                 pass
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a place that takes no folders")
+def test_a_place_that_takes_no_folders() -> None:
+    with pytest.raises(InputError, match="no folder can be made here"), atomic_path(Path("/proc/x/y.txt")):
+        pass

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from behavior.errors import InputError
-from envs import MixReward, RewardMix, ScoreAction, SlateCore, SlateEnv, SlateVectorEnv, TaskConfig, toy_world
+from envs import (
+    MixReward,
+    RecordSessions,
+    RewardMix,
+    ScoreAction,
+    SlateCore,
+    SlateEnv,
+    SlateVecEnv,
+    SlateVectorEnv,
+    TaskConfig,
+    toy_world,
+)
 from envs.business import BusinessRules
 from envs.world import World
 from simulators.base import Feedback
@@ -239,3 +250,17 @@ def test_ragged_scores_are_refused():
     with pytest.raises(InputError, match="scores for user 0"):
         env.step([[1.0], [2.0, 3.0]])
     env.step(np.zeros(12))
+
+
+@pytest.mark.parametrize("seed", ["a", [1, 2], 1.5, True])
+def test_sb3_seeds_that_are_no_whole_numbers(seed: object) -> None:
+    env = SlateVecEnv(2, WORLD, TASK)
+    with pytest.raises(InputError, match="seed is"):
+        env.seed(seed)
+    env.seed(3)
+    env.reset()
+
+
+def test_a_recorder_that_is_none() -> None:
+    with pytest.raises(InputError, match="recorder is None"):
+        RecordSessions(SlateEnv(WORLD, TASK), None)
