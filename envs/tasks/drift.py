@@ -21,13 +21,10 @@ class DriftEnv(SuiteEnv):
 
     {spaces}
     ## Rewards
-    Training reward by default: clicks + 5 x purchases + 0.05 x mean relevance of the page; its parts are in
-    `info["reward_parts"]`. The score by which policies are compared is clicks + 5 x purchases over the
-    session (`info["score"]` page by page).
+    {rewards}
 
     ## Starting State
-    A new user with a first query. `reset(seed=s)` starts again at `first_user`, `reset()` goes on to the next
-    user, `reset(options={"user": u})` asks for user u. A session depends on seed and user only.
+    {start}
 
     ## Episode End
     The user leaves after a page with a chance that grows as satisfaction falls, from 2 % where nothing was

@@ -27,8 +27,7 @@ class FunnelEnv(SuiteEnv):
     `RewardMix(margin=1.0, revenue=0.0)` trains for profit.
 
     ## Starting State
-    A new user with a first query. `reset(seed=s)` starts again at `first_user`, `reset()` goes on to the next
-    user, `reset(options={"user": u})` asks for user u. A session depends on seed and user only.
+    {start}
 
     ## Episode End
     The user leaves after a page with a chance that grows as satisfaction falls (`terminated`); after 15 pages

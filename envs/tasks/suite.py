@@ -60,6 +60,13 @@ A `Dict` of `Box`es; -1 means none.
 Ids are rows of the tables in `world.features`: vectors of width {D}, {columns}, category, price.
 """
 
+_REWARDS = """Training reward by default: clicks + 5 x purchases + 0.05 x mean relevance of the page; its parts are in
+`info["reward_parts"]`. The score by which policies are compared is clicks + 5 x purchases over the
+session (`info["score"]` page by page)."""
+
+_START = """A new user with a first query. `reset(seed=s)` starts again at `first_user`, `reset()` goes on to the next
+user, `reset(options={"user": u})` asks for user u. A session depends on seed and user only."""
+
 _ARGUMENTS = """## Arguments
 `gymnasium.make("envs:{id}", seed=0, first_user=0, stride=1, render_mode=None)`; `world=` and `task=` put another shop
 or another `TaskConfig` in the place of the task's own (results then are no results of this task).
@@ -95,6 +102,8 @@ class SuiteEnv(SlateEnv):
         super().__init_subclass__(**kwargs)
         cls.__doc__ = (
             inspect.cleandoc(cls.__doc__ or "")
+            .replace("{rewards}", _REWARDS)
+            .replace("{start}", _START)
             .replace("{spaces}", _spaces(cls.SHOP, cls.TASK))
             .replace("{arguments}", _ARGUMENTS.replace("{id}", cls.ID))
             .replace("{reference}", reference_section(cls.ID))
