@@ -80,7 +80,7 @@ class SlateVecEnv(VecEnv):
         """
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise InputError(
-                f"seed is {seed!r}",
+                f"seed is {seed}",
                 where="SlateVecEnv.seed",
                 mend="give one integer for the whole batch, or None",
             )
