@@ -13,11 +13,11 @@ from agents.kernels.greedy import FIXED, greedy_slates
 from agents.worth import Worth
 from encoders.features import CandidateTable, FeatureTables
 from envs.observation import Observation
-from envs.rules import PageRules, Rules
+from envs.rules import PageRules, rules_of
 from envs.world import TaskConfig, World
 from simulators.base import InspectableSimulator, SessionState
 
-__all__ = ["FIRST_PLANNER_USER", "GreedyFamily", "Tuning", "family_of", "rules_of", "stream_seed", "tune"]
+__all__ = ["FIRST_PLANNER_USER", "GreedyFamily", "Tuning", "family_of", "stream_seed", "tune"]
 
 FIRST_PLANNER_USER = 2**40
 """Users that planners practise on; environments and logs count theirs from far below."""
@@ -231,12 +231,6 @@ def family_of(world: World, task: TaskConfig, worth: Worth | None = None) -> Gre
         worth=worth or Worth.of_task(task, world.features, simulator.n_items),
         rules=rules_of(world, task),
     )
-
-
-def rules_of(world: World, task: TaskConfig) -> PageRules | None:
-    """The task's rules of the shop, at work in this world; None where it has none."""
-    rules: Rules | None = getattr(task, "rules", None)
-    return None if rules is None else rules.bind(world, task)
 
 
 def _bare_observation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 from collections.abc import Callable
@@ -277,7 +276,8 @@ def _function(target: str) -> Callable[[], Any]:
     found = getattr(module, attribute, None)
     if not callable(found):
         raise InputError(f"{name!r} has no function {attribute!r}", where=target, mend="give module:function")
-    return functools.partial(found)
+    make: Callable[[], Any] = found
+    return make
 
 
 def _run_checks(make_world: Callable[[], Any], task: Any, *, sb3: bool) -> int:

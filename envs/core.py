@@ -17,7 +17,7 @@ from envs.history import History
 from envs.kernels import core as kernels
 from envs.observation import Observation
 from envs.results import EpisodeStats, StepResult
-from envs.rules import PageRules
+from envs.rules import PageRules, rules_of
 from envs.tables import CandidateRows, prepare_tables
 from envs.world import TaskConfig, World
 from simulators.base import SessionState
@@ -92,8 +92,7 @@ class SlateCore:
         self.fused = fused
         self._tables = prepare_tables(world, self.task)
         self._history = History(n_users, self.task, world.features.n_items)
-        rules = getattr(self.task, "rules", None)
-        self._rules: PageRules | None = None if rules is None else rules.bind(world, self.task)
+        self._rules = rules_of(world, self.task)
         self._engine: Engine = self._make_engine()
         self._everyone = np.arange(n_users, dtype=np.int64)
         self._state: SessionState | None = None

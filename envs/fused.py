@@ -26,7 +26,7 @@ _LARGEST = 64
 
 def can_fuse(world: World, task: TaskConfig) -> bool:
     """Whether this world and task can be advanced in one pass: the shopper as it stands, and no rules."""
-    return type(world.simulator) is ShopperSimulator and getattr(task, "rules", None) is None
+    return type(world.simulator) is ShopperSimulator and task.rules is None
 
 
 class FusedEngine:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from envs.world import TaskConfig, World
     from simulators.base import Feedback
 
-__all__ = ["PageRules", "Rules"]
+__all__ = ["PageRules", "Rules", "rules_of"]
 
 
 class PageRules(Protocol):
@@ -74,3 +74,8 @@ class Rules(Protocol):
             InputError: They cannot be kept in this world.
         """
         ...
+
+
+def rules_of(world: World, task: TaskConfig) -> PageRules | None:
+    """The task's rules of the shop, at work in this world; None where it has none."""
+    return None if task.rules is None else task.rules.bind(world, task)

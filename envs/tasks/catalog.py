@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from envs.generated import ShopSpec
+from envs.tasks.boredom import BoredomEnv
 from envs.tasks.suite import SuiteEnv, SuiteVectorEnv
 from envs.world import TaskConfig
-from simulators.shopper import Shopper
 
 __all__ = ["CatalogEnv", "CatalogVectorEnv"]
 
@@ -42,22 +44,7 @@ class CatalogEnv(SuiteEnv):
         n_queries=10_000,
         n_candidates=100,
         width=64,
-        shopper=Shopper(
-            taste_mix=1.0,
-            click_bias=-3.5,
-            query_fit=2.5,
-            taste_fit=3.0,
-            purchase_bias=-2.5,
-            boredom=0.3,
-            boredom_memory=0.8,
-            annoyance=0.3,
-            click_joy=0.0,
-            purchase_joy=0.0,
-            page_cost=-0.9,
-            satisfaction_memory=0.5,
-            leave_bias=-3.0,
-            leave_satisfaction=2.0,
-        ),
+        shopper=replace(BoredomEnv.SHOP.shopper, annoyance=0.3),
     )
     TASK = TaskConfig(slate_size=10, n_candidates=100, max_steps=25)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from envs.generated import ShopSpec, generate_world
 from envs.single import SlateEnv
 from envs.vector import SlateVectorEnv
 from envs.world import TaskConfig, World
+from simulators.shopper import ShopperSimulator
 
 __all__ = [
     "REFERENCE",
@@ -161,10 +163,6 @@ def reference_returns() -> dict[str, list[dict[str, Any]]]:
 
 
 def _spaces(shop: ShopSpec, task: TaskConfig) -> str:
-    import math
-
-    from simulators.shopper import ShopperSimulator
-
     columns = ["log_price", "popularity", "rating"] + (["arrival"] if shop.fresh_items else [])
     return _SPACES.format(
         N=task.n_candidates,
