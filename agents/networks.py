@@ -20,7 +20,7 @@ from torch.nn import functional
 from agents.network_config import NetworkConfig
 from encoders.features import FeatureTables
 
-__all__ = ["CandidateScorer", "PageFeatures", "PageInputs", "StateMlp", "standardise"]
+__all__ = ["CandidateScorer", "PageFeatures", "PageInputs", "SessionEncoder", "standardise"]
 
 _DENSE_LIMIT = 16_000_000
 _CATEGORY_BINS = 512
@@ -203,11 +203,17 @@ class PageFeatures(nn.Module):
         return (logit + self.purchase_bias).clamp(-6.0, 6.0)
 
 
-class StateMlp(nn.Module):
-    """Two hidden layers over the session state."""
+class SessionEncoder(nn.Module):
+    """What is known of a session, as `config.state_width` numbers: two hidden layers over its features.
 
-    def __init__(self, n_inputs: int, width: int) -> None:
+    Args:
+        page: The features, for their sizes.
+        config: Sizes.
+    """
+
+    def __init__(self, page: PageFeatures, config: NetworkConfig) -> None:
         super().__init__()
+        n_inputs, width = page.state_size, config.state_width
         self.layers = nn.Sequential(
             nn.LayerNorm(n_inputs), nn.Linear(n_inputs, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()
         )
@@ -216,9 +222,9 @@ class StateMlp(nn.Module):
                 nn.init.orthogonal_(layer.weight, math.sqrt(2.0))
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, state: Tensor) -> Tensor:
-        """(B, S) -> (B, W)."""
-        result: Tensor = self.layers(state)
+    def forward(self, page: PageInputs) -> Tensor:
+        """(B, W)."""
+        result: Tensor = self.layers(page.state)
         return result
 
 
@@ -237,7 +243,7 @@ class CandidateScorer(nn.Module):
         super().__init__()
         self.n_outputs, self.width = n_outputs, config.candidate_width
         hidden, features = config.state_width, page.candidate_size
-        self.encode = StateMlp(page.state_size, hidden)
+        self.encode = SessionEncoder(page, config)
         self.candidate = nn.Linear(features, config.candidate_width, bias=False)
         self.shift = nn.Linear(hidden, config.candidate_width)
         self.head = nn.Linear(config.candidate_width, n_outputs)
@@ -250,7 +256,7 @@ class CandidateScorer(nn.Module):
 
     def forward(self, page: PageInputs) -> Tensor:
         """(B, N, M)."""
-        state = self.encode(page.state)  # (B, W)
+        state = self.encode(page)  # (B, W)
         hidden = torch.relu(self.candidate(page.candidates) + self.shift(state).unsqueeze(1))  # (B, N, V)
         weights = self.weights(state).view(-1, page.candidates.shape[2], self.n_outputs)  # (B, C, M)
         taste = self.taste(state).view(-1, page.vectors.shape[2], self.n_outputs)  # (B, D, M)

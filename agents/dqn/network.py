@@ -22,7 +22,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
 from agents.network_config import NetworkConfig
-from agents.networks import CandidateScorer, PageFeatures, StateMlp
+from agents.networks import CandidateScorer, PageFeatures, SessionEncoder
 from agents.response import Response, ResponseModel
 from encoders.features import FeatureTables
 
@@ -104,7 +104,7 @@ class SlateQNetwork(BasePolicy):
         self.value_scale = network.value_scale
         self.scorer = CandidateScorer(self.page, network, n_outputs=3)
         self.response = ResponseModel(self.page, network, slate_size=slate_size)
-        self.state = StateMlp(self.page.state_size, network.state_width)
+        self.state = SessionEncoder(self.page, network)
         self.untouched = nn.Linear(network.state_width, 1)
         nn.init.zeros_(self.untouched.weight)
         nn.init.zeros_(self.untouched.bias)
@@ -114,7 +114,7 @@ class SlateQNetwork(BasePolicy):
         page = self.page(obs)
         shown, clicked, purchased = self.scorer(page).unbind(2)
         return PageValues(
-            untouched=self.value_scale * self.untouched(self.state(page.state)).squeeze(1),
+            untouched=self.value_scale * self.untouched(self.state(page)).squeeze(1),
             shown=shown,
             clicked=1.0 + clicked,
             purchased=1.0 + purchased,

@@ -17,7 +17,7 @@ from agents.networks import (
     CandidateScorer,
     PageFeatures,
     PageInputs,
-    StateMlp,
+    SessionEncoder,
     standardise,
 )
 from agents.ppo.distribution import MASKED, PlackettLuceDistribution, slate_entropy, slot_log_prob
@@ -88,7 +88,7 @@ class PlackettLucePolicy(ActorCriticPolicy):
         self.scorer = CandidateScorer(self.page, self._network, n_outputs=1)
         self.response = ResponseModel(self.page, self._network, slate_size=slate_size)
         self.gain_scale = nn.Parameter(torch.tensor(self._network.gain_scale))
-        self.critic = StateMlp(self.page.state_size, self._network.state_width)
+        self.critic = SessionEncoder(self.page, self._network)
         self.value_net = nn.Linear(self._network.state_width, slate_size + 1)
         nn.init.zeros_(self.value_net.weight)
         nn.init.zeros_(self.value_net.bias)
@@ -134,7 +134,7 @@ class PlackettLucePolicy(ActorCriticPolicy):
 
     def slot_values(self, page: PageInputs) -> Tensor:
         """The critic (B, K + 1): expected reward of each position, and of all that follows the page."""
-        values: Tensor = self.value_net(self.critic(page.state))
+        values: Tensor = self.value_net(self.critic(page))
         return torch.cat((values[:, :-1], self._network.value_scale * values[:, -1:]), dim=1)
 
     def _value(self, page: PageInputs) -> Tensor:
