@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from agents.base import Policy
@@ -34,19 +33,14 @@ from agents.search import SearchConfig, best_constant_slate, best_score_directio
 from behavior.errors import InputError
 from behavior.files import atomic_path
 from benchmarks.common import Case, Options, main, result
+from benchmarks.skill.judging import serve_blocks
 from envs.tasks import SUITE, make_task
 from envs.world import TaskConfig, World
 from evaluation.intervals import Interval, bootstrap_ratio, mean_interval
-from evaluation.online import evaluate_policy
 
-__all__ = ["Effort", "IntervalCase", "TasksOptions", "judge_task", "measure", "short_name"]
+__all__ = ["QUICK", "Effort", "IntervalCase", "TasksOptions", "judge_task", "measure", "short_name"]
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST_USER = 50_000_000
-"""Users who judge: far from those who practised (from 2^40 on) and from those whom agents train on."""
-BLOCKS = 8
-BLOCK_STEP = 1_117
-"""Users are served in blocks whose numbers lie this far apart, so that every week of a shop has some."""
 GUARDS = ("constant slate", "score direction", "longest session")
 
 
@@ -137,12 +131,12 @@ def judge_task(
     """All figures of one task."""
     started = time.perf_counter()
     served = {
-        who: [_serve(policy, world, task, effort, seed) for seed in seeds]
+        who: [serve_blocks(policy, world, task, users=effort.users, seed=seed) for seed in seeds]
         for who, policy in policies_of(world, task, effort).items()
     }
     # (seeds * users,), the same users in the same order for every policy
-    flat = {who: np.concatenate([pages[0] for pages in found]) for who, found in served.items()}
-    length = {who: np.concatenate([pages[1] for pages in found]) for who, found in served.items()}
+    flat = {who: np.concatenate([one.score for one in found]) for who, found in served.items()}
+    length = {who: np.concatenate([one.length for one in found]) for who, found in served.items()}
     top = float(flat["planning"].mean())
     cases: list[Case] = []
     for who, values in flat.items():
@@ -186,26 +180,6 @@ def policies_of(world: World, task: TaskConfig, effort: Effort) -> Mapping[str, 
         "belief": BeliefOracle(world, task, belief, theta=planner.prepare()[0]),
         "planning": planner,
     }
-
-
-def _serve(
-    policy: Policy, world: World, task: TaskConfig, effort: Effort, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Score and length (users,), block after block."""
-    score, length = [], []
-    for block in range(BLOCKS):
-        outcome = evaluate_policy(
-            policy,
-            world,
-            task,
-            n_users=max(1, effort.users // BLOCKS),
-            seed=seed,
-            first_user=FIRST_USER + block * BLOCK_STEP,
-            progress=False,
-        )
-        score.append(outcome.score)
-        length.append(outcome.length)
-    return np.concatenate(score), np.concatenate(length)
 
 
 def _rest(share: Interval) -> Interval:

@@ -49,7 +49,7 @@ def _check(found: dict[str, Any], name: str) -> None:
 
 
 def test_all_benchmarks_are_found() -> None:
-    assert {"encoders", "environment", "learning", "ope", "simulators", "store"} <= set(NAMES)
+    assert {"encoders", "environment", "ope", "pipeline_runs", "simulators", "store"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,7 +1,7 @@
-"""Do the learners learn? Trained in the fitted simulator by the defaults of `train.py`, judged in the true store.
+"""What do whole runs give? Trained in the fitted simulator by the defaults of `train.py`, judged in the true store.
 
-`python -m benchmarks.learning [--quick] [--json FILE] [--part agents|ablation|all] [--seeds 0 1 2]`. Every cell is a
-whole run of `train.py` in `--folder`; a cell that is finished is read, not run again, so the table can be made in
+`python -m benchmarks.pipeline_runs [--quick] [--json FILE] [--part agents|ablation|all] [--seeds 0 1 2]`. Every cell
+is a whole run of `train.py` in `--folder`; a cell that is finished is read, not run again, so the table can be made in
 several sittings. Cells:
 
 - agents: PPO and DQN, against relevance order and popularity on the same users of the true store;
@@ -26,7 +26,7 @@ from tqdm import tqdm
 from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
 
-__all__ = ["LearningOptions", "measure"]
+__all__ = ["RunsOptions", "measure"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -39,14 +39,14 @@ RIVALS = ("relevance", "popularity")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningOptions(Options):
+class RunsOptions(Options):
     """Which cells."""
 
     part: Literal["agents", "ablation", "all"] = "agents"
     """The learners against the baselines, the ablation of the relevance model, or both."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of fine-tuning, fitting, training and judging."""
-    folder: Path = ROOT / "logs" / "benchmark-learning"
+    folder: Path = ROOT / "logs" / "benchmark-pipeline-runs"
     """Where the runs lie."""
     options: str = ""
     """Further options for every train.py, as one quoted text."""
@@ -54,7 +54,7 @@ class LearningOptions(Options):
     """Runs side by side; give each its share of the cores with --options="--threads 1"."""
 
 
-def measure(options: LearningOptions) -> dict[str, Any]:
+def measure(options: RunsOptions) -> dict[str, Any]:
     """Run what is missing, read all, and sum it up."""
     cells: dict[str, tuple[str, ...]] = {}
     extra = tuple(shlex.split(options.options))
@@ -74,7 +74,7 @@ def measure(options: LearningOptions) -> dict[str, Any]:
     cases: list[Case] = []
     for c, name in enumerate(cells):
         cases += _summary(name, seeds, tables[c * len(seeds) : (c + 1) * len(seeds)])
-    return result("learning", cases, packages=("numpy", "torch", "stable-baselines3", "gymnasium"))
+    return result("pipeline_runs", cases, packages=("numpy", "torch", "stable-baselines3", "gymnasium"))
 
 
 def _cell(folder: Path, name: str, arguments: tuple[str, ...]) -> dict[str, Any]:
@@ -154,4 +154,4 @@ def _interval(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[flo
 
 
 if __name__ == "__main__":
-    sys.exit(main(measure, LearningOptions, description=__doc__))
+    sys.exit(main(measure, RunsOptions, description=__doc__))
