@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from behavior.errors import InputError
 from benchmarks.speed.table import number
 
-__all__ = ["DOCUMENTS", "RESULTS", "markdown", "write_tables"]
+__all__ = ["DOCUMENTS", "RESULTS", "fill_blocks", "markdown", "write_tables"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 RESULTS = _ROOT / "benchmarks" / "results"
@@ -71,28 +72,48 @@ def write_tables(document: Path, results: Path = RESULTS) -> list[str]:
     Raises:
         InputError: There is no such document, or no table in it has a result.
     """
+
+    def table(name: str, rows: str | None) -> str | None:
+        file = results / f"{name}.json"
+        if not file.is_file():
+            return None
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if rows:
+            found["cases"] = [found["cases"][int(row) - 1] for row in rows.split()]
+        return markdown(found)
+
+    return _fill(document, table, f"no table of {document} has a result in {results}")
+
+
+def fill_blocks(document: Path, tables: Mapping[str, str]) -> list[str]:
+    """Fill the blocks of these names with these texts.
+
+    Returns:
+        The names of the tables that were written.
+
+    Raises:
+        InputError: There is no such document, or it has none of these tables.
+    """
+    return _fill(
+        document, lambda name, rows: tables.get(name), f"{document} has none of {', '.join(tables)} to fill"
+    )
+
+
+def _fill(document: Path, table: Callable[[str, str | None], str | None], nothing: str) -> list[str]:
+    """Put `table(name, rows)` into each block where it is not None."""
     if not document.is_file():
         raise InputError(f"there is no {document}", where="write_tables", mend="name the document to fill")
     written = []
 
     def fill(block: re.Match[str]) -> str:
-        file = results / f"{block['name']}.json"
-        if not file.is_file():
+        text = table(block["name"], block["rows"])
+        if text is None:
             return block[0]
         written.append(block["name"])
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if block["rows"]:
-            found["cases"] = [found["cases"][int(row) - 1] for row in block["rows"].split()]
-        return (
-            f"<!-- table: {block['name']}{block['some'] or ''} -->\n{markdown(found)}\n<!-- end of table -->"
-        )
+        return f"<!-- table: {block['name']}{block['some'] or ''} -->\n{text}\n<!-- end of table -->"
 
     text = _BLOCK.sub(fill, document.read_text(encoding="utf-8"))
     if not written:
-        raise InputError(
-            f"no table of {document} has a result in {results}",
-            where="write_tables",
-            mend="run the benchmarks with --json first",
-        )
+        raise InputError(nothing, where="write_tables", mend="run the benchmarks with --json first")
     document.write_text(text, encoding="utf-8")
     return written

@@ -1,0 +1,170 @@
+"""Who is trained: a table of functions from a course to a trained policy, and how a variant of one is written.
+
+A new agent is one line in `AGENTS`. `ppo[gamma=0.9,network.state_width=128]` is PPO with two settings changed: an
+ablation is asked for by its name, and stands in the tables under it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from agents.base import Policy
+from behavior.errors import InputError
+from benchmarks.skill.places import Place
+from benchmarks.skill.watch import Budget, Point, Watch
+
+if TYPE_CHECKING:
+    from agents.checkpoint import LearnerConfig
+
+__all__ = ["AGENTS", "Course", "Trained", "agent_names", "changed_config", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What an agent is trained on."""
+
+    place: Place
+    budget: Budget
+    seed: int
+    folder: Path
+    """Checkpoints, the best policy and the curve."""
+    watch: Watch
+    """Its clock and its validation users."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What comes out."""
+
+    policy: Policy
+    """The one with the best validation score, where there is a choice."""
+    steps: int
+    """User-steps made."""
+    seconds: float
+    """Seconds of training."""
+    points: tuple[Point, ...]
+    """The curve."""
+    settings: Mapping[str, Any]
+    """By which it was trained."""
+
+
+def train(name: str, course: Course) -> Trained:
+    """Train the agent of that name, or go on where an earlier sitting stopped.
+
+    Raises:
+        InputError: No such agent or setting, or a checkpoint of another configuration.
+    """
+    kind, settings = _parse(name)
+    return AGENTS[kind](course, **settings)
+
+
+def agent_names(asked: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The agents asked for, all of the table where there are none.
+
+    Raises:
+        InputError: There is no such agent.
+    """
+    for name in asked:
+        _parse(name)
+    return tuple(dict.fromkeys(asked)) or tuple(AGENTS)
+
+
+def _parse(name: str) -> tuple[str, dict[str, Any]]:
+    """'ppo[gamma=0.9]' -> 'ppo', {'gamma': 0.9}."""
+    form = re.fullmatch(r"(?P<kind>[\w-]+)(\[(?P<settings>[^\]]*)\])?", name)
+    if form is None or form["kind"] not in AGENTS:
+        raise InputError(
+            f"no agent named {name!r}",
+            where="--agent",
+            mend=f"choose among {', '.join(AGENTS)}; settings stand in brackets: 'ppo[gamma=0.9]'",
+        )
+    settings = {}
+    for part in (form["settings"] or "").split(","):
+        if part:
+            field, sign, value = part.partition("=")
+            if not sign:
+                raise InputError(
+                    f"{part!r} in {name!r} sets nothing", where="--agent", mend="write field=value"
+                )
+            settings[field.strip()] = yaml.safe_load(value)
+    return form["kind"], settings
+
+
+def changed_config(agent: str, settings: Mapping[str, Any]) -> LearnerConfig:
+    """The configuration of PPO or DQN with settings by their names; those of the networks begin with 'network.'.
+
+    Raises:
+        InputError: No such setting.
+    """
+    from agents.registry import learner_config
+
+    inner = {name.removeprefix("network."): v for name, v in settings.items() if name.startswith("network.")}
+    config = learner_config(
+        agent, **{name: v for name, v in settings.items() if not name.startswith("network.")}
+    )
+    unknown = inner.keys() - {field.name for field in dataclasses.fields(config.network)}
+    if unknown:
+        raise InputError(
+            f"the networks have no setting {', '.join(sorted(unknown))}",
+            where=agent,
+            mend="see agents.network_config.NetworkConfig",
+        )
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, **inner))
+
+
+def _learner(course: Course, /, *, agent: str, **settings: Any) -> Trained:
+    """PPO or DQN by `agents.learning.train_agent`, its best checkpoint chosen by the validation users."""
+    from agents.checkpoint import read_checkpoint
+    from agents.learning import TrainingOptions, load_policy, train_agent
+    from benchmarks.skill.deadline import Deadline
+
+    world, task, budget, watch = course.place.world, course.place.task, course.budget, course.watch
+    # As in train.py: where a session is one page, nothing lies beyond the limit.
+    config = changed_config(agent, {"bootstrap_at_limit": task.max_steps > 1, **settings})
+    last, best = course.folder / "last_model.zip", course.folder / "best_model.zip"
+    done = read_checkpoint(last).num_timesteps if last.is_file() else 0
+    deadline = Deadline(watch)
+    watch.set(from_steps=done)
+    model = train_agent(
+        config,
+        world,
+        task,
+        total_steps=budget.steps,
+        seed=course.seed,
+        options=TrainingOptions(
+            folder=course.folder,
+            checkpoint_every=budget.evaluate_every,
+            evaluate=lambda policy: watch.judge(policy, deadline.model.num_timesteps),
+            evaluate_every=budget.evaluate_every,
+            progress=False,
+        ),
+        callbacks=(deadline,),
+        resume_from=last if done else None,
+    )
+    watch.stop()
+    policy = load_policy(best, world, task)
+    last.unlink()  # a finished cell is not gone on with, and a replay is large
+    return Trained(
+        policy=policy,
+        steps=model.num_timesteps,
+        seconds=watch.seconds,
+        points=tuple(watch.points),
+        settings=dataclasses.asdict(config),
+    )
+
+
+AGENTS: dict[str, Callable[..., Trained]] = {
+    "ppo": partial(_learner, agent="ppo"),
+    "dqn": partial(_learner, agent="dqn"),
+    "ppo-gamma-0": partial(_learner, agent="ppo", gamma=0.0),
+    "dqn-gamma-0": partial(_learner, agent="dqn", gamma=0.0),
+}
+"""Agents by name."""
