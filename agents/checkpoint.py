@@ -1,8 +1,9 @@
-"""Checkpoints: weights, optimiser and counters of a learner, written whole or not at all.
+"""Checkpoints: weights, optimiser and all else a learner goes on from, written whole or not at all.
 
 The file is SB3's zip (`policy.pth`, `policy.optimizer.pth`) with `slategym.json` in place of SB3's pickled `data`:
-it says what the weights were trained for, and reading it runs no code of the file's author. The public tables stay
-outside; they belong to the data.
+it says what the weights were trained for, and reading it runs no code of the file's author. `training/*.npy` is what
+only a learner that goes on needs: replay, users, generators (not in `best_model.zip`). Nothing is compressed, for
+speed. The public tables stay outside; they belong to the data.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from agents.divergence import TrainingDiverged, all_finite
 from agents.dqn.config import DQNConfig
 from agents.network_config import NetworkConfig
 from agents.ppo.config import PPOConfig
@@ -31,12 +34,22 @@ from envs.world import TaskConfig, World
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-__all__ = ["Checkpoint", "LearnerConfig", "read_checkpoint", "task_of", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "LearnerConfig",
+    "read_checkpoint",
+    "read_parameters",
+    "read_training_state",
+    "task_of",
+    "write_checkpoint",
+]
 
 LearnerConfig = PPOConfig | DQNConfig
 
-_FORMAT = 1
+_FORMAT = 2
+"""1: without the state of users, generators and replay. 2: with them."""
 _META = "slategym.json"
+_TRAINING = "training/"
 _CONFIGS: dict[str, type[PPOConfig] | type[DQNConfig]] = {"ppo": PPOConfig, "dqn": DQNConfig}
 
 
@@ -68,6 +81,7 @@ def task_of(world: World, task: TaskConfig) -> dict[str, Any]:
         "slate_size": task.slate_size,
         "n_candidates": task.n_candidates,
         "history": task.history,
+        "memory": task.memory,
         "max_steps": task.max_steps,
         "reward": dataclasses.asdict(task.reward),
         "context_size": int(world.simulator.context_size),
@@ -90,14 +104,32 @@ def _digest(features: FeatureTables) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_checkpoint(model: BaseAlgorithm, path: Path, about: Checkpoint) -> None:
+def write_checkpoint(
+    model: BaseAlgorithm,
+    path: Path,
+    about: Checkpoint,
+    training: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
     """Write `path` through a temporary file beside it: a reader finds the old file or the new one.
 
+    Args:
+        model: Whose weights and optimiser are kept.
+        path: The file.
+        about: What it says of itself.
+        training: What `train_agent` needs beside them to go on exactly; None: the file is for use, not for going on.
+
     Raises:
+        TrainingDiverged: A weight is not finite; the file that is there is kept.
         InputError: The disk is full, or the folder cannot be written to.
     """
     from stable_baselines3.common.save_util import save_to_zip_file
 
+    if not all_finite(model.policy.state_dict().values()):
+        raise TrainingDiverged(
+            "weights have become infinite or undefined, and are not written over the last good ones",
+            where=str(path),
+            mend="try a lower learning rate or max_grad_norm, and look for extreme rewards",
+        )
     meta = {
         "format": _FORMAT,
         "agent": agent_of(about.config),
@@ -114,6 +146,9 @@ def write_checkpoint(model: BaseAlgorithm, path: Path, about: Checkpoint) -> Non
             # torch's zip writer reports a full disk as a RuntimeError.
             raise OSError(errno.ENOSPC, f"the weights could not be written: {error}") from error
         with zipfile.ZipFile(file, "a") as archive:
+            for name, array in (training or {}).items():
+                with archive.open(f"{_TRAINING}{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
             archive.writestr(_META, json.dumps(meta, indent=1))
         file.flush()
         os.fsync(file.fileno())
@@ -136,6 +171,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
             where=str(path),
             mend="name a best_model.zip or last_model.zip that training has written",
         ) from None
+    if meta.get("format") == 1:
+        raise InputError(
+            "this checkpoint is of an earlier version, which kept neither users nor replay nor random states",
+            where=str(path),
+            mend="train anew with this version; earlier ones cannot be gone on from exactly",
+        )
     if meta.get("format") != _FORMAT or meta.get("agent") not in _CONFIGS:
         raise InputError(
             f"unknown checkpoint format {meta.get('format')!r} or agent {meta.get('agent')!r}",
@@ -159,6 +200,55 @@ def read_checkpoint(path: Path) -> Checkpoint:
         n_updates=int(meta["n_updates"]),
         metrics=meta["metrics"],
     )
+
+
+def read_parameters(path: Path, device: str) -> dict[str, Any]:
+    """Weights (`policy`) and optimiser (`policy.optimizer`) of the checkpoint at `path`.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    from stable_baselines3.common.save_util import load_from_zip_file
+
+    try:
+        _, parameters, _ = load_from_zip_file(path, load_data=False, device=device)
+    except (ValueError, RuntimeError, KeyError, OSError) as error:
+        raise InputError(
+            f"the weights in this checkpoint cannot be read: {error}",
+            where=str(path),
+            mend="use an intact checkpoint",
+        ) from None
+    return dict(parameters or {})
+
+
+def read_training_state(path: Path, prefix: str = "") -> dict[str, NDArray[Any]]:
+    """What was given to `write_checkpoint` as `training`; the names that begin with `prefix`, without it.
+
+    Raises:
+        InputError: The file holds none, or a torn one.
+    """
+    start = _TRAINING + prefix
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.startswith(start) and name.endswith(".npy"):
+                    with archive.open(name) as entry:
+                        array = np.lib.format.read_array(entry, allow_pickle=False)
+                    found[name[len(start) : -len(".npy")]] = array
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise InputError(
+            f"the training state in this checkpoint cannot be read: {error}",
+            where=str(path),
+            mend="use an intact checkpoint",
+        ) from None
+    if not found:
+        raise InputError(
+            "this checkpoint holds a policy, but not the state of its training",
+            where=str(path),
+            mend="go on from a last_model.zip, or begin a new run with these weights by start_from",
+        )
+    return found
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +17,26 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
+from agents.chance import generator_array, restore_generator
 from agents.clock import Stopwatch
+from agents.divergence import refuse_divergence
 from agents.ppo.buffer import SlotRolloutBuffer
 from agents.ppo.policy import PlackettLucePolicy
+from agents.ranks import Ranks
+from envs.sb3 import SlateVecEnv
 
 __all__ = ["SlatePPO"]
+
+_FIGURES = (
+    "policy_gradient_loss",
+    "value_loss",
+    "entropy",
+    "clip_fraction",
+    "click_loss",
+    "purchase_loss",
+    "grad_norm",
+)
+"""What is logged of an update, in the order in which `train` sums it up."""
 
 
 class SlatePPO(PPO):
@@ -61,6 +77,8 @@ class SlatePPO(PPO):
         self.feedback_coef = feedback_coef
         self.bootstrap_at_limit = bootstrap_at_limit
         self.stopwatch = Stopwatch()
+        self.ranks = Ranks.alone()
+        self.largest_reward = 0.0  # of a page, absolute, so far
         kwargs |= {
             "rollout_buffer_class": SlotRolloutBuffer,
             "rollout_buffer_kwargs": {"slot_lambda": slot_lambda},
@@ -84,7 +102,8 @@ class SlatePPO(PPO):
             slates, values, log_probs, gain = (tensor.cpu().numpy() for tensor in drawn)
             self.stopwatch.add(policy=time.perf_counter() - start)
             new_obs, rewards, dones, infos = env.step(slates)
-            self.num_timesteps += env.num_envs
+            self.num_timesteps += env.num_envs * self.ranks.size
+            self.largest_reward = max(self.largest_reward, float(np.abs(rewards).max()))
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
@@ -144,10 +163,13 @@ class SlatePPO(PPO):
         self._update_learning_rate(self.policy.optimizer)
         clip = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
         buffer = self.rollout_buffer
-        centre = torch.as_tensor(buffer.slot_advantages.mean((0, 1)), device=self.device)  # (K,)
-        spread = float(buffer.slot_advantages.std()) + 1e-8
-        sums: dict[str, float] = {}
-        n_batches, kl, stopped = 0, 0.0, False
+        pages = torch.as_tensor(buffer.slot_advantages, device=self.device).flatten(0, 1)  # (T * B, K)
+        centre, _ = self.ranks.moments(pages, 0)  # (K,)
+        spread = self.ranks.moments(pages)[1] + 1e-8
+        # Figures stay on the device until the update is done: to look at one is to wait for all before it.
+        sums = torch.zeros(len(_FIGURES), device=self.device)
+        kl = torch.zeros((), device=self.device)
+        n_batches, stopped = 0, False
         for _ in range(self.n_epochs):
             for batch in buffer.batches(self.batch_size, self.shuffler):
                 values, log_prob, entropy, response = self.policy.judge(
@@ -163,33 +185,62 @@ class SlatePPO(PPO):
                 click_loss, purchase_loss = response.loss(batch.slates, batch.click, batch.purchase)
                 loss = policy_loss + self.vf_coef * value_loss - self.ent_coef * mean_entropy
                 loss = loss + self.feedback_coef * (click_loss + purchase_loss)
-                kl = float((ratio - 1 - log_ratio).detach().sum(1).mean())
-                if self.target_kl is not None and kl > 1.5 * self.target_kl:
+                kl = (ratio - 1 - log_ratio).detach().sum(1).mean()
+                if self.target_kl is not None and self.ranks.mean(float(kl)) > 1.5 * self.target_kl:
                     stopped = True
                     break
                 self.policy.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+                self.ranks.average_gradients(self.policy.parameters())
+                norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
                 self.policy.optimizer.step()
                 n_batches += 1
                 clipped = ((ratio - 1).abs() > clip).float().mean()
-                for name, value in (
-                    ("policy_gradient_loss", policy_loss),
-                    ("value_loss", value_loss),
-                    ("entropy", mean_entropy),
-                    ("clip_fraction", clipped),
-                    ("click_loss", click_loss),
-                    ("purchase_loss", purchase_loss),
-                ):
-                    sums[name] = sums.get(name, 0.0) + float(value.detach())
+                figures = (policy_loss, value_loss, mean_entropy, clipped, click_loss, purchase_loss, norm)
+                sums += torch.stack(figures).detach()
             self._n_updates += 1
             if stopped:
                 break
-        for name, total in sums.items():
-            self.logger.record(f"train/{name}", total / n_batches)
+        means = dict(zip(_FIGURES, (sums / max(n_batches, 1)).tolist(), strict=True))
+        refuse_divergence(
+            means,
+            error=math.sqrt(max(means["value_loss"], 0.0)),
+            largest_reward=self.largest_reward,
+            gamma=self.gamma,
+            ranks=self.ranks,
+        )
+        for name, value in means.items():
+            self.logger.record(f"train/{name}", value)
         explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         self.logger.record("train/explained_variance", explained)
-        self.logger.record("train/approx_kl", kl)
+        self.logger.record("train/approx_kl", float(kl))
         self.logger.record("train/gain_scale", float(self.policy.gain_scale.detach()))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.stopwatch.add(update=time.perf_counter() - start)
+
+    def training_state(self) -> dict[str, NDArray[Any]]:
+        """What `restore_training_state` needs to go on to the bit, beside weights and optimiser.
+
+        Called between an update and the next rollout: the rollout buffer holds nothing then that is still needed,
+        and schedules are functions of the step.
+        """
+        env = self.get_env()
+        assert isinstance(env, SlateVecEnv)
+        users = {f"env/{name}": array for name, array in env.save_state().items()}
+        return users | {
+            "noise": self.policy.generator.get_state().numpy(),
+            "shuffler": generator_array(self.shuffler),
+            "largest_reward": np.array(self.largest_reward),
+        }
+
+    def restore_training_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `training_state` gave."""
+        env = self.get_env()
+        assert isinstance(env, SlateVecEnv)
+        users = {
+            name.removeprefix("env/"): array for name, array in arrays.items() if name.startswith("env/")
+        }
+        self._last_obs = env.restore_state(users)
+        self.policy.generator.set_state(torch.from_numpy(arrays["noise"]))
+        restore_generator(self.shuffler, arrays["shuffler"])
+        self.largest_reward = float(arrays["largest_reward"])
