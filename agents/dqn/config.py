@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from agents.network_config import NetworkConfig
 
-__all__ = ["DQNConfig"]
+__all__ = ["DQNConfig", "form_of", "options_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,12 +16,32 @@ class DQNConfig:
 
     n_envs: int = 256
     """Users served side by side."""
+    choice: Literal["additive", "multinomial"] = "additive"
+    """How pages are answered: several clicks, values added up; or at most one, by multinomial choice (SlateQ)."""
+    optimiser: Literal["topk", "greedy", "exact"] = "topk"
+    """How slates are chosen; see `agents.dqn.values`."""
+    crowding: bool = False
+    """Additive: whether like items on one page may cost (choose the optimiser greedy then)."""
     buffer_size: int = 200_000
-    """Pages kept for replay, about 1.5 kB each at N 50, K 10."""
+    """Pages kept for replay, about 0.6 kB each at N 50, K 5."""
+    recent: int | None = None
+    """Draw from the newest so many pages only; None: from all."""
     learning_starts: int = 4_000
     """Pages served by exploration before the first update."""
-    batch_size: int = 512
+    batch_size: int = 1_024
     """Pages in a minibatch."""
+    block: int = 8
+    """Consecutive pages of a user that are drawn together."""
+    n_steps: int = 8
+    """Pages at most whose rewards a target sums before it bootstraps; up to `block`."""
+    trace_decay: float = 0.5
+    """Lambda of these returns; 1: plain n-step returns."""
+    cut_traces: bool = False
+    """Whether a return stops before a page that was shown to explore (Watkins); else it runs through (Peng)."""
+    double: bool = True
+    """Whether the online network chooses the slate that the target network values (double DQN)."""
+    expected: bool = False
+    """Whether the regression is on the expected clicks; else on those that happened."""
     train_freq: int = 2
     """Steps of all users between two rounds of updates."""
     gradient_steps: int = 1
@@ -30,7 +51,9 @@ class DQNConfig:
     gamma: float = 0.97
     """Discount per page."""
     target_update_interval: int = 5_000
-    """Pages between two copies of the online network to the target network."""
+    """Pages between two moves of the target network."""
+    tau: float = 1.0
+    """Share of the way to the online network that the target network then moves (1: a copy; less: Polyak)."""
     exploration_initial_eps: float = 1.0
     """Share of users who are shown a drawn slate, at first."""
     exploration_final_eps: float = 0.1
@@ -39,6 +62,8 @@ class DQNConfig:
     """Share of the training over which the former becomes the latter."""
     exploration_temperature: float = 0.5
     """Temperature of such draws, in standard deviations of the item values."""
+    value_coef: float = 1.0
+    """Weight of the value regression."""
     feedback_coef: float = 1.0
     """Weight of the click and purchase log losses."""
     max_grad_norm: float = 10.0
@@ -48,3 +73,18 @@ class DQNConfig:
     task."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Sizes of the networks."""
+
+
+def form_of(config: DQNConfig) -> dict[str, Any]:
+    """The settings of `SlateQNetwork` beyond its sizes."""
+    return {"choice": config.choice, "optimiser": config.optimiser, "crowding": config.crowding}
+
+
+_ELSEWHERE = {"n_envs", "network", "choice", "optimiser", "crowding"}
+_BOTH = {"learning_rate", "gamma", "max_grad_norm", "feedback_coef", "bootstrap_at_limit"}
+
+
+def options_of(config: DQNConfig) -> dict[str, Any]:
+    """The settings that `SlateDQN` takes and PPO does not, by their names there."""
+    names = {one.name for one in fields(config)} - _ELSEWHERE - _BOTH
+    return {name: getattr(config, name) for name in sorted(names)}

@@ -1,18 +1,6 @@
-"""Item-wise values, a click model and a purchase model, learned side by side; and the slate they make best.
-
-SlateQ (Ie et al., "SlateQ: a tractable decomposition for reinforcement learning with recommendation sets", IJCAI
-2019) writes the value of a slate as the chance-weighted sum of item-wise long-term values of a user who clicks at
-most once. Pages here may have many clicks and purchases, so the decomposition is additive, an approximation:
-
-    Q(s, A) = b(s) + sum_k [ u(s, i_k) + P(click at k) (c(s, i_k) + P(purchase | click) d(s, i_k)) ]
-
-`b` is the value of a page that nobody touches, `u` what merely showing an item changes (boredom, relevance),
-`c` what a click adds now and later, `d` what a purchase adds.
-"""
+"""Item-wise values, a click model and a purchase model, learned side by side."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -20,66 +8,35 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
+from torch.nn import functional
 
+from agents.dqn.values import PADDING, ChoiceValues, PageValues
 from agents.network_config import NetworkConfig
-from agents.networks import CandidateScorer, PageFeatures, SessionEncoder
-from agents.response import Response, ResponseModel
+from agents.networks import CandidateScorer, PageFeatures, PageInputs, SessionEncoder
+from agents.response import ResponseModel
 from encoders.features import FeatureTables
 
 __all__ = ["PADDING", "PageValues", "SlateQNetwork"]
 
-PADDING = -1e9
-"""Item value of a padded candidate."""
-
-
-class PageValues(NamedTuple):
-    """What the network says of a batch of pages."""
-
-    untouched: Tensor  # (B,) b(s)
-    shown: Tensor  # (B, N) u(s, i)
-    clicked: Tensor  # (B, N) c(s, i)
-    purchased: Tensor  # (B, N) d(s, i)
-    response: Response  # clicks and purchases
-    valid: Tensor  # (B, N) bool
-
-    def gain(self) -> Tensor:
-        """Expected worth (B, N) of a click on each candidate."""
-        return self.clicked + torch.sigmoid(self.response.conversion) * self.purchased
-
-    def item_values(self) -> Tensor:
-        """What showing a candidate adds to the page, averaged over positions (B, N); very low at padding."""
-        worth = self.shown + self.response.click_probability() * self.gain()
-        return torch.where(self.valid, worth, PADDING)
-
-    def best_slates(self) -> Tensor:
-        """Greedy slates (B, K): the K candidates of the highest item value, best first."""
-        return self.item_values().topk(self.response.position.shape[0], dim=1).indices
-
-    def slate_value(self, slates: Tensor) -> Tensor:
-        """Q(s, A) of slates (B, K), shape (B,)."""
-        probability = self.response.slate_click_probability(slates)  # (B, K)
-        worth = self.shown.gather(1, slates) + probability * self.gain().gather(1, slates)
-        return self.untouched + worth.sum(1)
-
-    def realised_value(self, slates: Tensor, click: Tensor, purchase: Tensor) -> Tensor:
-        """Value of slates (B, K) once the user's clicks and purchases (B, K) are known, shape (B,)."""
-        worth = (
-            self.shown.gather(1, slates)
-            + click * self.clicked.gather(1, slates)
-            + purchase * self.purchased.gather(1, slates)
-        )
-        return self.untouched + worth.sum(1)
+_LITTLE = -3.0  # softplus of this is 0.05: crowding starts as next to nothing
 
 
 class SlateQNetwork(BasePolicy):
-    """Observation -> `PageValues`; the untrained network ranks by relevance.
+    """Observation -> `PageValues` or `ChoiceValues`; the untrained network ranks by relevance.
 
     Args:
         observation_space: The environment's Dict space.
         action_space: `MultiDiscrete([N] * K)`.
         tables: The public tables.
         network: Sizes.
+        choice: 'additive' (`PageValues`) or 'multinomial' (`ChoiceValues`).
+        optimiser: How slates are chosen: 'topk', 'greedy' or 'exact'.
+        crowding: Additive form: whether like items on one page may cost.
+        click_reward: What a click is worth at first.
+        purchase_reward: What a purchase is worth at first.
     """
+
+    worth: Tensor
 
     def __init__(
         self,
@@ -88,40 +45,82 @@ class SlateQNetwork(BasePolicy):
         *,
         tables: FeatureTables,
         network: NetworkConfig,
+        choice: str = "additive",
+        optimiser: str = "topk",
+        crowding: bool = False,
+        click_reward: float = 1.0,
+        purchase_reward: float = 5.0,
     ) -> None:
         super().__init__(
             observation_space, action_space, features_extractor=FlattenExtractor(spaces.Box(-1.0, 1.0, (1,)))
         )
         context = observation_space["context"].shape
         assert context is not None
-        slate_size = len(action_space.nvec)
+        self.slate_size = len(action_space.nvec)
         self.page = PageFeatures(
             tables,
             n_candidates=int(action_space.nvec[0]),
-            slate_size=slate_size,
+            slate_size=self.slate_size,
             context_size=context[0],
         )
         self.value_scale = network.value_scale
-        self.scorer = CandidateScorer(self.page, network, n_outputs=3)
-        self.response = ResponseModel(self.page, network, slate_size=slate_size)
+        self.choice, self.optimiser, self.crowding = choice, optimiser, crowding
+        # Part of the weights: they are what the learned values are added to.
+        self.register_buffer("worth", torch.tensor([click_reward, purchase_reward]))
+        self.scorer = CandidateScorer(self.page, network, n_outputs=2 if choice == "multinomial" else 3)
+        self.response = ResponseModel(self.page, network, slate_size=self.slate_size)
         self.state = SessionEncoder(self.page, network)
         self.untouched = nn.Linear(network.state_width, 1)
         nn.init.zeros_(self.untouched.weight)
         nn.init.zeros_(self.untouched.bias)
+        if choice == "additive":
+            self.exposure = nn.Parameter(torch.zeros(self.slate_size))
+            if crowding:
+                self.crowded = nn.Linear(network.state_width, 2)
+                nn.init.zeros_(self.crowded.weight)
+                nn.init.constant_(self.crowded.bias, _LITTLE)
 
-    def forward(self, obs: PyTorchObs) -> PageValues:
+    def forward(self, obs: PyTorchObs) -> PageValues | ChoiceValues:
         """Values of `B` pages."""
-        page = self.page(obs)
-        shown, clicked, purchased = self.scorer(page).unbind(2)
+        return self.values(self.page(obs))
+
+    def values(self, page: PageInputs) -> PageValues | ChoiceValues:
+        """Values of `B` pages whose features are known."""
+        parts = self.scorer(page).unbind(2)
+        clicked, purchased = self.worth[0] + parts[0], self.worth[1] + parts[1]
+        state = self.state(page)
+        untouched = self.value_scale * self.untouched(state).squeeze(1)
+        response = self.response(page)
+        if self.choice == "multinomial":
+            return ChoiceValues(untouched, clicked, purchased, response, page.valid)
         return PageValues(
-            untouched=self.value_scale * self.untouched(self.state(page)).squeeze(1),
-            shown=shown,
-            clicked=1.0 + clicked,
-            purchased=1.0 + purchased,
-            response=self.response(page),
+            untouched=untouched,
+            shown=parts[2],
+            clicked=clicked,
+            purchased=purchased,
+            response=response,
             valid=page.valid,
+            exposure=self.slate_size * torch.softmax(self.exposure, dim=0),
+            crowding=functional.softplus(self.crowded(state)) if self.crowding else None,
+            vectors=page.vectors if self.crowding else None,
         )
 
+    def scores(self, observation: PyTorchObs) -> Tensor:
+        """Scores (B, N) whose order is that of the chosen slates: the K chosen come first.
+
+        With top-k they are the item values themselves.
+        """
+        values: PageValues | ChoiceValues = self(observation)
+        items = values.item_values()
+        if self.optimiser == "topk" and self.choice == "additive":
+            return items
+        slates = values.best_slates(self.optimiser)
+        # The chosen get the highest item values of the page, in the order of the slate.
+        top = items.amax(1, keepdim=True).clamp_min(PADDING / 2)
+        step = 1e-3 * torch.arange(self.slate_size, 0, -1, device=items.device, dtype=items.dtype)
+        chosen = torch.where(values.valid.gather(1, slates), top + step * (1.0 + top.abs()), PADDING)
+        return items.scatter(1, slates, chosen)
+
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> Tensor:
-        slates: Tensor = self(observation).best_slates()
+        slates: Tensor = self(observation).best_slates(self.optimiser)
         return slates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gymnasium import spaces
@@ -25,6 +26,7 @@ class SlateQPolicy(DQNPolicy):
         lr_schedule: SB3's schedule.
         tables: The public tables.
         network: Sizes.
+        form: Settings of `SlateQNetwork` beyond its sizes.
         **kwargs: SB3's optimiser options.
     """
 
@@ -39,9 +41,10 @@ class SlateQPolicy(DQNPolicy):
         *,
         tables: FeatureTables,
         network: NetworkConfig | None = None,
+        form: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self._tables, self._network = tables, network or NetworkConfig()
+        self._tables, self._network, self._form = tables, network or NetworkConfig(), dict(form or {})
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)  # type: ignore[arg-type]
 
     def make_q_net(self) -> SlateQNetwork:  # type: ignore[override]
@@ -49,13 +52,16 @@ class SlateQPolicy(DQNPolicy):
         assert isinstance(self.observation_space, spaces.Dict)
         assert isinstance(self.action_space, spaces.MultiDiscrete)
         return SlateQNetwork(
-            self.observation_space, self.action_space, tables=self._tables, network=self._network
+            self.observation_space,
+            self.action_space,
+            tables=self._tables,
+            network=self._network,
+            **self._form,
         ).to(self.device)
 
     def scores(self, observation: PyTorchObs) -> Tensor:
-        """Item values (B, N): the greedy slate takes the highest."""
-        scores: Tensor = self.q_net(observation).item_values()
-        return scores
+        """Scores (B, N): the chosen slate takes the highest."""
+        return self.q_net.scores(observation)
 
     def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> Tensor:
         return self.q_net._predict(obs, deterministic=deterministic)
