@@ -2,50 +2,71 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Image
 from tqdm import tqdm
 
 from agents.base import Policy
+from agents.clock import Stopwatch
+from agents.exploration import exploration
+from agents.page_tally import PageTally
 from envs.results import StepResult
 from envs.sb3 import SlateVecEnv
 
-__all__ = ["CheckpointCallback", "EvaluationCallback", "MetricsCallback"]
+__all__ = [
+    "NOT_TEXT",
+    "CheckpointCallback",
+    "EvaluationCallback",
+    "MetricsCallback",
+    "next_moment",
+    "slate_env",
+]
+
+NOT_TEXT = ("stdout", "log", "json", "csv")
+"""Where SB3's logger cannot put a picture."""
+
+_SB3_NAMES = {"reward": "mean_reward", "length": "mean_ep_length"}
+
+
+def slate_env(callback: BaseCallback) -> SlateVecEnv:
+    """The environment that the callback's learner learns in."""
+    env = callback.training_env
+    assert isinstance(env, SlateVecEnv)
+    return env
 
 
 class MetricsCallback(BaseCallback):
-    """Curves of what the users did, and where the time went.
+    """Curves of what the users did, and where the time went; `docs/tensorboard.md` says what each tag means.
 
-    `rollout/`: return, score, clicks, purchases and length per finished session, diversity and relevance of the
-    pages; `clicks_by_position/` and `purchases_by_position/`: rates; `speed/`: user-steps per second of the
-    simulator, the policy, the update, and over all.
+    `rollout/ep_rew_mean`, `rollout/ep_len_mean` and `time/fps` as SB3 has them; `slate/`: what finished sessions
+    brought, clicks and purchases by position, diversity, relevance, coverage and repetition of the pages, exploration;
+    `time/`: how the time divides among simulator, policy, update and this watching.
 
     Args:
         every: User-steps between points.
         total_steps: Length of the training, for the progress bar.
         progress: Whether to show one.
+        probed: At most so many users' last page tells of exploration; the greedy rule is asked once a point.
     """
 
-    def __init__(self, every: int, total_steps: int, *, progress: bool = True) -> None:
+    def __init__(self, every: int, total_steps: int, *, progress: bool = True, probed: int = 256) -> None:
         super().__init__()
-        self.every, self.total_steps, self.progress = every, total_steps, progress
+        self.every, self.total_steps, self.progress, self.probed = every, total_steps, progress, probed
         self._bar: tqdm[Any] | None = None
-        self._clear()
-
-    def _clear(self) -> None:
-        self._sessions: dict[str, list[NDArray[Any]]] = {}
-        self._pages = 0
-        self._parts: dict[str, float] = {}
-        self._clicks: NDArray[Any] | float = 0.0
-        self._purchases: NDArray[Any] | float = 0.0
 
     def _on_training_start(self) -> None:
-        self._next = self.num_timesteps + self.every
+        env = slate_env(self)
+        self._next = next_moment(self.num_timesteps, self.every)
+        self._tally = PageTally(env.world.features.n_items)
+        self._before = env.core.observe()
+        self._stopwatch.lap()  # nothing before the first step counts
         if self.progress:
             self._bar = tqdm(
                 total=self.total_steps,
@@ -58,52 +79,61 @@ class MetricsCallback(BaseCallback):
                 mininterval=0.5,
             )
 
+    @property
+    def _stopwatch(self) -> Stopwatch:
+        stopwatch: Stopwatch = self.model.stopwatch  # type: ignore[attr-defined]
+        return stopwatch
+
     def _on_step(self) -> bool:
-        env = self.training_env
-        assert isinstance(env, SlateVecEnv)
-        result = env.last_result
+        start = time.perf_counter()
+        result = slate_env(self).last_result
         assert result is not None
-        self._note(result)
+        self._tally.add(self._before, result)
+        due = self.num_timesteps >= self._next
+        if due:
+            self._next = next_moment(self.num_timesteps, self.every)
+            self._explored(result)
+        self._before = result.observation
         if self._bar is not None:
             self._bar.update(min(self.num_timesteps, self.total_steps) - self._bar.n)
-        if self.num_timesteps >= self._next:
-            self._next = self.num_timesteps + self.every
+        self._stopwatch.add(watching=time.perf_counter() - start)
+        if due:
             self._write()
         return True
 
-    def _note(self, result: StepResult) -> None:
-        self._pages += result.reward.shape[0]
-        self._clicks = self._clicks + result.feedback.click.sum(0, dtype=np.int64)
-        self._purchases = self._purchases + result.feedback.purchase.sum(0, dtype=np.int64)
-        for name, values in result.reward_parts.as_dict().items():
-            self._parts[name] = self._parts.get(name, 0.0) + float(values.sum())
-        episodes = result.episodes
-        for name in ("reward", "score", "clicks", "purchases", "length", "left"):
-            self._sessions.setdefault(name, []).append(getattr(episodes, name))
+    def _explored(self, result: StepResult) -> None:
+        rows = slice(0, self.probed)
+        device = self.model.device
+        pages = {
+            name: torch.as_tensor(array[rows], device=device)
+            for name, array in self._before.as_dict().items()
+        }
+        slates = torch.as_tensor(result.positions[rows], device=device)
+        for tag, value in exploration(self.model.policy, pages, slates).items():
+            self.logger.record(tag, value)
+        if hasattr(self.model, "exploration_rate"):
+            self.logger.record("rollout/exploration_rate", float(self.model.exploration_rate))
 
     def _write(self) -> None:
-        names = {"reward": "return", "left": "left_share"}
-        for name, values in self._sessions.items():
-            joined = np.concatenate(values)
-            if joined.size:
-                self.logger.record(f"rollout/{names.get(name, name)}", float(joined.mean()))
-                if name == "score" and self._bar is not None:
-                    self._bar.set_postfix(score=f"{joined.mean():.2f}")
-        for name in ("diversity", "relevance", "revenue"):
-            self.logger.record(f"rollout/page_{name}", self._parts[name] / self._pages)
-        for k, (clicks, purchases) in enumerate(
-            zip(np.atleast_1d(self._clicks), np.atleast_1d(self._purchases), strict=True)
-        ):
-            self.logger.record(f"clicks_by_position/{k + 1:02d}", float(clicks) / self._pages)
-            self.logger.record(f"purchases_by_position/{k + 1:02d}", float(purchases) / self._pages)
-        for name, rate in self.model.stopwatch.lap().items():  # type: ignore[attr-defined]
-            self.logger.record(f"speed/{name}", rate)
+        start = time.perf_counter()
+        figures = self._tally.figures()
+        for tag, value in figures.items():
+            self.logger.record(tag, value)
+        if self._bar is not None and "slate/score" in figures:
+            self._bar.set_postfix(score=f"{figures['slate/score']:.2f}")
+        for name, rate in self._stopwatch.lap().items():
+            self.logger.record(f"time/{name}", rate)
         self.logger.dump(self.num_timesteps)
-        self._clear()
+        self._tally = PageTally(slate_env(self).world.features.n_items)
+        self._stopwatch.add(watching=time.perf_counter() - start)  # of the new lap
+
+    def flush(self) -> None:
+        """Write the point under way, so that nothing of it has to be kept in a checkpoint."""
+        if self._tally.n_pages:
+            self._write()
 
     def _on_training_end(self) -> None:
-        if self._pages:
-            self._write()
+        self.flush()
         self.close()
 
     def close(self) -> None:
@@ -124,7 +154,8 @@ class EvaluationCallback(BaseCallback):
         best_so_far: Its best value before.
         save_best: Called with the figures when they are the best so far.
         reference_scores: 'random' and 'oracle', for `eval/share_of_gap`.
-        picture: Draws a page by the policy (height, width, 3), logged as `eval/slate`.
+        picture: Draws pages by the policy (height, width, 3), logged as `slate/first_pages`.
+        at_start: Whether to judge before the first step; a resumed run has done so already.
     """
 
     def __init__(
@@ -138,64 +169,86 @@ class EvaluationCallback(BaseCallback):
         save_best: Callable[[Mapping[str, float]], None] | None = None,
         reference_scores: Mapping[str, float] | None = None,
         picture: Callable[[Policy], NDArray[np.uint8]] | None = None,
+        at_start: bool = True,
     ) -> None:
         super().__init__()
         self.evaluate, self.policy, self.every = evaluate, policy, every
+        self.at_start = at_start
         self.best_by, self.best = best_by, best_so_far
         self.save_best, self.reference_scores, self.picture = save_best, reference_scores, picture
         self.history: list[tuple[int, dict[str, float]]] = []
 
     def _on_training_start(self) -> None:
-        self._next = self.num_timesteps + self.every
-        self._judge()
+        self._next = next_moment(self.num_timesteps, self.every)
+        if self.at_start:
+            self._judge()
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:
+            self._next = next_moment(self.num_timesteps, self.every)
+            self._judge()
 
     def _on_step(self) -> bool:
-        if self.num_timesteps >= self._next:
-            self._next = self.num_timesteps + self.every
-            self._judge()
         return True
 
     def _on_training_end(self) -> None:
         self._judge()  # the last update comes after the last step
 
     def _judge(self) -> None:
+        start = time.perf_counter()
+        stopwatch: Stopwatch = self.model.stopwatch  # type: ignore[attr-defined]
         policy = self.policy()
         figures = {name: float(value) for name, value in self.evaluate(policy).items()}
         self.history.append((self.num_timesteps, figures))
         for name, value in figures.items():
-            self.logger.record(f"eval/{name}", value)
+            self.logger.record(f"eval/{_SB3_NAMES.get(name, name)}", value)
         marks = self.reference_scores
         if marks and {"random", "oracle"} <= marks.keys() and marks["oracle"] != marks["random"]:
             share = (figures[self.best_by] - marks["random"]) / (marks["oracle"] - marks["random"])
             self.logger.record("eval/share_of_gap", share)
+        drawing = time.perf_counter()
         if self.picture is not None:
-            image = Image(self.picture(policy), "HWC")
-            self.logger.record("eval/slate", image, exclude=("stdout", "log", "json", "csv"))
+            self.logger.record("slate/first_pages", Image(self.picture(policy), "HWC"), exclude=NOT_TEXT)
         self.logger.dump(self.num_timesteps)
+        drawn = time.perf_counter()
         if figures[self.best_by] > self.best:
             self.best = figures[self.best_by]
             if self.save_best is not None:
                 self.save_best(figures)
+        stopwatch.add(evaluation=time.perf_counter() - start - (drawn - drawing), watching=drawn - drawing)
 
 
 class CheckpointCallback(BaseCallback):
     """Save the learner every `every` user-steps.
 
+    It saves before a rollout begins: no update is under way then, and no page is without its consequences, so
+    neither half an update nor half a rollout has to be kept.
+
     Args:
         save: Writes the checkpoint.
         every: User-steps.
+        stop: Asked at each of these moments; True saves and ends the training by `KeyboardInterrupt`.
     """
 
-    def __init__(self, save: Callable[[], None], every: int) -> None:
+    def __init__(self, save: Callable[[], None], every: int, *, stop: Callable[[], bool]) -> None:
         super().__init__()
-        self.save, self.every = save, every
+        self.save, self.every, self.stop = save, every, stop
 
     def _on_training_start(self) -> None:
-        self._next = self.num_timesteps + self.every
+        self._next = next_moment(self.num_timesteps, self.every)
+
+    def _on_rollout_start(self) -> None:
+        stop = self.stop()
+        if stop or self.num_timesteps >= self._next:
+            self._next = next_moment(self.num_timesteps, self.every)
+            self.save()
+        if stop:
+            raise KeyboardInterrupt
 
     def _on_step(self) -> bool:
-        # At the beginning of a step's callbacks no update is under way, so weights and optimiser agree.
-        if self.num_timesteps >= self._next:
-            self._next = self.num_timesteps + self.every
-            self.save()
         return True
+
+
+def next_moment(step: int, every: int) -> int:
+    """The first multiple of `every` after `step`: the same moments, whether or not a run was resumed."""
+    return (step // every + 1) * every
