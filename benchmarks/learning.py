@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -52,6 +52,8 @@ class LearningOptions(Options):
     """User-steps of training."""
     minutes: float | None = None
     """Minutes of training, where they are up before the steps are made."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """What seconds and minutes of training are: of the wall, or of the processor where others keep it busy."""
     evaluate_every: int = 30_000
     """User-steps between two points of a curve."""
     reference: tuple[str, ...] = REFERENCES
@@ -75,7 +77,12 @@ def measure(options: LearningOptions) -> dict[str, Any]:
 
         return write_docs()
     tasks, agents, seeds = place_names(options.task), agent_names(options.agent), options.seeds
-    budget = Budget(steps=options.steps, minutes=options.minutes, evaluate_every=options.evaluate_every)
+    budget = Budget(
+        steps=options.steps,
+        minutes=options.minutes,
+        evaluate_every=options.evaluate_every,
+        clock=options.clock,
+    )
     effort, folder, references = Effort(users=options.users), options.folder / "full", options.reference
     if options.quick:
         tasks = tasks if options.task else ("Boredom",)

@@ -38,6 +38,8 @@ class Deadline(BaseCallback):
 
         self.model._update_current_progress_remaining = by_both  # type: ignore[method-assign]
 
-    def _on_step(self) -> bool:
+    def _on_rollout_start(self) -> None:
         self.watch.go_on()
+
+    def _on_step(self) -> bool:
         return self.watch.share_left > 0.0

@@ -104,7 +104,8 @@ def summary(cells: Cells) -> list[Case]:
                 ]
     if len(cells) > 1:
         for (name, ceiling), found_all in gathered.items():
-            if len(found_all) == len(cells):  # a mean over fewer tasks would not stand beside the others
+            # Over fewer tasks, or more seeds of some, a mean would not stand beside the others.
+            if len(found_all) == len(cells) and len({runs.size for runs in found_all}) == 1:
                 case_name = f"{ALL}: {name}, share of random to {ceiling}"
                 cases.append(_case(case_name, interquartile_interval(found_all), "share"))
     return cases

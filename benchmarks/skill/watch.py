@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from agents.base import Policy
 from behavior.files import atomic_path
@@ -27,11 +28,14 @@ class Budget:
     validation_users: int = 256
     """Users of such a look."""
 
+    clock: Literal["wall", "cpu"] = "wall"
+    """Seconds that pass, or seconds that the process computes: those for a machine that does other things as well."""
+
     @property
     def label(self) -> str:
         """For a folder's name."""
         minutes = "" if self.minutes is None else f"-minutes{self.minutes:g}"
-        return f"steps{self.steps}{minutes}"
+        return f"steps{self.steps}{minutes}" + ("-cpu" if self.clock == "cpu" else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,7 @@ class Watch:
         self.points: list[Point] = []
         self._before = 0.0  # seconds of earlier sittings
         self._running_since: float | None = None
+        self._now = time.perf_counter if budget.clock == "wall" else time.process_time
 
     def set(self, *, from_steps: int = 0) -> None:
         """Set the clock to zero, or to what the file says of the first `from_steps` user-steps; `go_on` starts it."""
@@ -77,7 +82,7 @@ class Watch:
         """Seconds of training so far."""
         if self._running_since is None:
             return self._before
-        return self._before + time.perf_counter() - self._running_since
+        return self._before + self._now() - self._running_since
 
     @property
     def share_left(self) -> float:
@@ -108,4 +113,4 @@ class Watch:
     def go_on(self) -> None:
         """Run again, if it stood still."""
         if self._running_since is None:
-            self._running_since = time.perf_counter()
+            self._running_since = self._now()
