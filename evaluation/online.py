@@ -158,6 +158,7 @@ def evaluate_policy(
             ours = result.episodes.user - first_user < n_users
             done = (result.episodes.user - first_user)[ours]
             tally.score[done] = result.episodes.score[ours]
+            tally.reward[done] = result.episodes.reward[ours]
             tally.clicks[done] = result.episodes.clicks[ours]
             tally.purchases[done] = result.episodes.purchases[ours]
             tally.revenue[done] = result.episodes.revenue[ours]
@@ -186,7 +187,7 @@ class _Tally:
 
     def __init__(self, n_users: int, n_positions: int, n_items: int) -> None:
         self.score, self.clicks, self.purchases = np.zeros(n_users), np.zeros(n_users), np.zeros(n_users)
-        self.revenue, self.length = np.zeros(n_users), np.zeros(n_users)
+        self.revenue, self.length, self.reward = (np.zeros(n_users) for _ in range(3))
         self.left = np.zeros(n_users, np.bool_)
         self._ndcg, self._judged, self._diversity = np.zeros(n_users), np.zeros(n_users), np.zeros(n_users)
         self._click, self._purchase = np.zeros((n_users, n_positions)), np.zeros((n_users, n_positions))
@@ -217,6 +218,7 @@ class _Tally:
         return PolicyOutcome(
             name=name,
             score=self.score,
+            reward=self.reward,
             clicks=self.clicks,
             purchases=self.purchases,
             revenue=self.revenue,

@@ -22,6 +22,8 @@ class PolicyOutcome:
     """The policy."""
     score: NDArray[np.float64]
     """(U,) clicks + purchase_weight x purchases."""
+    reward: NDArray[np.float64]
+    """(U,) undiscounted return: what a learner is trained on."""
     clicks: NDArray[np.float64]
     """(U,) clicks of the session."""
     purchases: NDArray[np.float64]

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from evaluation.table import FinalTable
 from evaluation.verdict import Verdict
 
-__all__ = ["Curve", "PositionRates", "ReportData", "ReportTable", "ShownItem", "SlateComparison"]
+__all__ = [
+    "Curve",
+    "ExplainedItem",
+    "ExplainedPage",
+    "ExplainedSession",
+    "PolicyExplanation",
+    "PositionRates",
+    "ReportData",
+    "ReportTable",
+    "ShownItem",
+    "SlateComparison",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +80,90 @@ class SlateComparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExplainedItem:
+    """A candidate of a page: where it was ranked and why."""
+
+    item: ShownItem
+    """What it is and what the user did."""
+    slot: int | None
+    """Position on the page, from 1; None where it was not shown."""
+    relevance_rank: int
+    """Rank among the page's candidates by relevance, from 1."""
+    policy_rank: int | None
+    """Rank by the policy, from 1; None where the policy ranks no more than a page."""
+    now_rank: int | None = None
+    """Rank by `now`, from 1."""
+    click: float | None = None
+    """Foretold chance of a click."""
+    purchase: float | None = None
+    """Foretold chance of a purchase once clicked."""
+    now: float | None = None
+    """Foretold reward of this page's clicks and purchases."""
+    later: float | None = None
+    """Later reward, measured by playing on, over that of the first candidate left out in the same place."""
+    later_error: float | None = None
+    """Standard error of `later`."""
+    later_foretold: float | None = None
+    """The same difference as the network's item-wise values have it."""
+
+    @property
+    def rose(self) -> int | None:
+        """Places that it rose against relevance order; negative: it fell."""
+        return None if self.policy_rank is None else self.relevance_rank - self.policy_rank
+
+    @property
+    def later_is_sure(self) -> bool:
+        """Whether the 95 % interval of `later` leaves out zero."""
+        if self.later is None or self.later_error is None:
+            return False
+        return abs(self.later) > 1.96 * self.later_error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainedPage:
+    """A page of a session, explained."""
+
+    number: int
+    """From 1."""
+    query: str
+    """Query text; empty for a recommendation page."""
+    shown: tuple[ExplainedItem, ...]
+    """In slate order."""
+    left_out: tuple[ExplainedItem, ...]
+    """Notable candidates that were not shown: the first left out, and those that relevance order would show."""
+    reward: float
+    """What the page brought."""
+    value_before: float | None = None
+    """Discounted return that the network expected from this page on."""
+    value_after: float | None = None
+    """The same after the page, from the next one on; 0 where the user had left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainedSession:
+    """One user's session under a policy."""
+
+    name: str
+    """Such as 'user 10 000 003'."""
+    ending: str
+    """How it ended, in words."""
+    pages: tuple[ExplainedPage, ...]
+    """In order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyExplanation:
+    """Why a policy ranked as it did, in a few sessions."""
+
+    policy: str
+    """Its name."""
+    sessions: tuple[ExplainedSession, ...]
+    """Held-out users."""
+    notes: tuple[str, ...]
+    """How to read the figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PositionRates:
     """Clicks per page by position, for one policy."""
 
@@ -108,6 +203,8 @@ class ReportData:
     """Further tables."""
     slates: tuple[SlateComparison, ...] = ()
     """A few pages before and after training."""
+    explanation: PolicyExplanation | None = None
+    """A few sessions of the trained policy, candidate by candidate."""
     currency: str = ""
     """Sign before prices."""
     config_yaml: str = ""

@@ -16,7 +16,7 @@ from evaluation.report_data import ShownItem, SlateComparison
 if TYPE_CHECKING:
     from agents.base import Policy
 
-__all__ = ["compare_slates"]
+__all__ = ["compare_slates", "shown_item"]
 
 
 def compare_slates(
@@ -49,7 +49,7 @@ def compare_slates(
         result = core.step(actions)
         for b in rows:
             pages[b][name] = tuple(
-                _item(
+                shown_item(
                     world, int(item), bool(result.feedback.click[b, k]), bool(result.feedback.purchase[b, k])
                 )
                 for k, item in enumerate(result.slates[b])
@@ -65,7 +65,8 @@ def compare_slates(
     )
 
 
-def _item(world: World, item: int, clicked: bool, purchased: bool) -> ShownItem:
+def shown_item(world: World, item: int, clicked: bool, purchased: bool) -> ShownItem:
+    """An item as it stands on a page of the report."""
     price = float(world.features.price[item])
     return ShownItem(
         title=world.titles[item] if world.titles else f"item {item}",

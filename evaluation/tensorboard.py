@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from evaluation.table import FinalTable
 
-__all__ = ["Scalars", "flatten", "read_scalars", "write_hparams", "write_picture", "write_table"]
+__all__ = [
+    "Scalars",
+    "flatten",
+    "read_scalars",
+    "write_hparams",
+    "write_layout",
+    "write_picture",
+    "write_table",
+    "write_text",
+]
 
 
 @dataclass(frozen=True)
@@ -118,26 +127,68 @@ def write_picture(writer: SummaryWriter, tag: str, picture: NDArray[np.uint8], *
 
 
 def write_hparams(
-    writer: SummaryWriter, settings: Mapping[str, Any], metrics: Mapping[str, float], *, step: int = 0
+    writer: SummaryWriter,
+    settings: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    *,
+    also: Mapping[str, Any] | None = None,
+    step: int = 0,
 ) -> None:
     """Hyper-parameters and final metrics in the writer's own folder, for TensorBoard's HPARAMS page.
 
-    `SummaryWriter.add_hparams` would open a second folder, which shows as a second run.
+    `SummaryWriter.add_hparams` would open a second folder, which shows as a second run. Of several runs TensorBoard
+    takes the columns that one of them declares, whichever it finds first: `also` names those of the other agents, so
+    that every run declares the same.
 
     Args:
         writer: Of the run.
-        settings: Nested settings; keys are joined by a dot.
-        metrics: Final figures by tag; they are written as scalars too.
+        settings: Nested settings; keys are joined by a dot, and those that are None are left out.
+        metrics: Final figures by tag; they are declared whatever they are, and those that are finite are written as
+            scalars too.
+        also: Further settings that other runs may have, with values of their type.
         step: Step of the metrics.
     """
     from torch.utils.tensorboard.summary import hparams
 
-    flat = flatten(settings)
     finite = {tag: float(value) for tag, value in metrics.items() if np.isfinite(value)}
-    for summary in hparams(flat, finite):  # type: ignore[no-untyped-call]
+    chosen = flatten(_without_none(settings))
+    declared = {**flatten(_without_none(also or {})), **chosen}
+    columns, _, _ = hparams(declared, dict.fromkeys(metrics, 0.0))  # type: ignore[no-untyped-call]
+    _, begun, ended = hparams(chosen, finite)  # type: ignore[no-untyped-call]
+    for summary in (columns, begun, ended):
         writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
     for tag, value in finite.items():
         writer.add_scalar(tag, value, step)
+
+
+def write_layout(writer: SummaryWriter, slate_size: int) -> None:
+    """Charts of several curves each, on TensorBoard's CUSTOM SCALARS page."""
+    positions = [f"{k + 1:02d}" for k in range(slate_size)]
+    parts = ("simulator", "policy", "update", "watching", "other")
+    writer.add_custom_scalars(
+        {
+            "slates": {
+                "clicks by position": ["Multiline", [f"slate/clicks_at/{k}" for k in positions]],
+                "purchases by position": ["Multiline", [f"slate/purchases_at/{k}" for k in positions]],
+                "coverage and repetition": ["Multiline", ["slate/coverage", "slate/repetition"]],
+                "value, first page": ["Multiline", ["slate/value_predicted", "slate/value_realised"]],
+            },
+            "time": {"shares": ["Multiline", [f"time/{part}_share" for part in parts]]},
+        }
+    )
+
+
+def write_text(writer: SummaryWriter, tag: str, text: str, *, step: int = 0) -> None:
+    """A text such as a configuration, letter by letter (TensorBoard reads texts as Markdown)."""
+    writer.add_text(tag, "\n".join(f"    {line}" for line in text.splitlines()), step)
+
+
+def _without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if value is not None
+    }
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:

@@ -67,6 +67,20 @@ def check_config(config: TrainConfig) -> None:
             raise InputError(
                 f"{option} is {value}, expected 1 or more", where=option, mend="give a larger number"
             )
+    if config.task.memory < 0:
+        raise InputError(
+            f"--memory is {config.task.memory}, expected 0 or more",
+            where="--memory",
+            mend="give the number of pages to keep, or 0",
+        )
+    for option, value in {
+        "--explained-users": config.judge.explained_users,
+        "--explained-rollouts": config.judge.explained_rollouts,
+    }.items():
+        if value < 0:
+            raise InputError(
+                f"{option} is {value}, expected 0 or more", where=option, mend="give a number, or 0 for none"
+            )
     if not 0 <= config.run.seed < 2**32:
         raise InputError(
             f"the seed is {config.run.seed}, expected 0 to {2**32 - 1}",

@@ -93,6 +93,8 @@ class TaskOptions:
     """Pages after which a session is cut off."""
     history: int = 10
     """Clicked items remembered in the observation."""
+    memory: int = 0
+    """Last pages remembered whole in the observation, each position with its feedback."""
     purchase_weight: float = 5.0
     """The score by which policies are compared: clicks + this x purchases."""
 
@@ -132,6 +134,10 @@ class JudgeOptions:
     """Simulated sessions for each policy that the planning oracle tries while it practises."""
     planner_users: int = 1_000
     """Of the held-out users, so many are served by the planning oracle, which is costly."""
+    explained_users: int = 4
+    """Held-out users whose sessions the report explains candidate by candidate; 0: none."""
+    explained_rollouts: int = 64
+    """Times that each explained page is played on from, to measure what an item is worth later; 0: not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,10 +37,16 @@ SAMPLED = "ppo, sampled"
 _CURVES = {
     "eval/score": ("score, validation users", "score"),
     "eval/share_of_gap": ("share of the gap, validation users", "share"),
-    "rollout/clicks": ("per session, while training", "clicks"),
-    "rollout/purchases": ("per session, while training", "purchases"),
-    "rollout/length": ("session length, while training", "pages"),
+    "slate/clicks": ("per session, while training", "clicks"),
+    "slate/purchases": ("per session, while training", "purchases"),
+    "rollout/ep_len_mean": ("session length, while training", "pages"),
+    "slate/value_predicted": ("return from the first page on", "foretold"),
+    "slate/value_realised": ("return from the first page on", "came"),
+    "slate/coverage": ("shown while training", "of the catalogue"),
+    "slate/repetition": ("shown while training", "seen before in the session"),
 }
+
+_PICTURED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,30 +239,16 @@ def _validate(config: TrainConfig, world: World, task: TaskConfig, policy: Polic
     )
     return {
         name: float(getattr(outcome, name).mean())
-        for name in ("score", "clicks", "purchases", "length", "diversity")
-    }
+        for name in ("score", "reward", "clicks", "purchases", "length", "diversity")
+    } | {"coverage": outcome.coverage}
 
 
 def _picture(config: TrainConfig, world: World, task: TaskConfig, policy: Policy) -> NDArray[np.uint8]:
-    """The first page of the first validation user."""
-    from agents.base import Draw
-    from envs.core import SlateCore
-    from envs.render import slate_picture
-    from evaluation.online import policy_seed
+    """The first pages of a few validation users, always the same ones."""
+    from evaluation.pictures import first_pages_picture
 
-    core = SlateCore(world, task, n_users=1, seed=config.run.seed, first_user=VALIDATION)
-    observation = core.reset()
-    query = int(core.state.query[0])
-    draw = Draw(seed=policy_seed(config.run.seed), user=core.state.user.copy(), step=core.state.step.copy())
-    result = core.step(policy.rank(observation, draw, slate_size=task.slate_size))
-    return slate_picture(
-        world,
-        query=query,
-        slate=result.slates[0],
-        click=result.feedback.click[0],
-        purchase=result.feedback.purchase[0],
-        heading=f"{policy.name}: first page of validation user {VALIDATION}",
-    )
+    users = range(VALIDATION, VALIDATION + _PICTURED)
+    return first_pages_picture(policy, world, task, users=users, seed=config.run.seed)
 
 
 def _device(config: TrainConfig) -> str:

@@ -114,6 +114,7 @@ def _judge(
     from pipeline.artifacts import gather
     from pipeline.reporting import (
         before_and_after,
+        explanation,
         final_table,
         page,
         verdict,
@@ -143,9 +144,10 @@ def _judge(
         table = final_table(judged, off_policy, learned.name)
         table.write(run.path)
         write_comparisons(run, judged, learned.name)
-        write_to_tensorboard(run, config, table)
+        write_to_tensorboard(run, config, table, judged, learned.name, task)
         found = verdict(judged, off_policy, learned.name, shop)
-        slates = before_and_after(config, judged_world(shop, world), task, learned.shown)
+        judged_in = judged_world(shop, world)
+        slates = before_and_after(config, judged_in, task, learned.shown)
         data = page(
             run,
             config,
@@ -158,6 +160,7 @@ def _judge(
             off_policy,
             learned.curves(run.path),
             slates,
+            explanation(config, judged_in, task, run, learned),
         )
         write_report(data, run.path / "report.html")
         line.say(f"{run.path / 'report.html'}")

@@ -29,7 +29,13 @@ PRESETS: dict[str, tuple[str, TrainConfig]] = {
             user=UserOptions(compare=("pbm",)),
             learner=LearnerOptions(steps=16_384, evaluate_every=8_192, checkpoint_every=8_192, n_envs=128),
             judge=JudgeOptions(
-                eval_users=60, validation_users=64, planner_users=60, planner_rollouts=2, planner_practice=64
+                eval_users=60,
+                validation_users=64,
+                planner_users=60,
+                planner_rollouts=2,
+                planner_practice=64,
+                explained_users=2,
+                explained_rollouts=8,
             ),
         ),
     ),

@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from behavior.files import atomic_path
 from envs.world import TaskConfig, World
 from evaluation.off_policy import OffPolicyResult
-from evaluation.report_data import Curve, PositionRates, ReportData, ReportTable, SlateComparison
+from evaluation.report_data import (
+    Curve,
+    PolicyExplanation,
+    PositionRates,
+    ReportData,
+    ReportTable,
+    SlateComparison,
+)
 from evaluation.run_artifacts import Judgement
 from evaluation.table import FinalTable, build_table
 from evaluation.verdict import Verdict, judge
@@ -18,7 +27,7 @@ from pipeline.artifacts import BEHAVIOR, HELD_OUT, ORACLES
 from pipeline.config import TrainConfig
 from pipeline.config_file import config_to_mapping
 from pipeline.data import ShopData
-from pipeline.learning import SAMPLED
+from pipeline.learning import SAMPLED, Learned
 from pipeline.relevance import Relevance
 from pipeline.run_folder import RunFolder
 from pipeline.users import Users
@@ -26,7 +35,15 @@ from pipeline.users import Users
 if TYPE_CHECKING:
     from agents.base import Policy
 
-__all__ = ["before_and_after", "final_table", "page", "verdict", "write_comparisons", "write_to_tensorboard"]
+__all__ = [
+    "before_and_after",
+    "explanation",
+    "final_table",
+    "page",
+    "verdict",
+    "write_comparisons",
+    "write_to_tensorboard",
+]
 
 _SHOWN_USERS = (0, 1, 2, 3)
 
@@ -78,6 +95,7 @@ def page(
     off_policy: Mapping[str, OffPolicyResult],
     curves: tuple[Curve, ...],
     slates: tuple[SlateComparison, ...],
+    explained: PolicyExplanation | None = None,
 ) -> ReportData:
     """What stands in `report.html`."""
     return ReportData(
@@ -97,6 +115,7 @@ def page(
         relevance=_relevance(relevance),
         tables=(_fits(users),),
         slates=slates,
+        explanation=explained,
         config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),
         versions={**run.record.get("versions", {}), "machine": run.record.get("machine", "unknown")},
     )
@@ -112,6 +131,37 @@ def before_and_after(
     return compare_slates(policies, world, task, users=numbers, seed=config.run.seed)
 
 
+def explanation(
+    config: TrainConfig, world: World, task: TaskConfig, run: RunFolder, learned: Learned
+) -> PolicyExplanation | None:
+    """A few held-out sessions of the policy that the run was about, candidate by candidate; None where none is asked.
+
+    Args:
+        config: How many sessions, and how long to play on from each page.
+        world: Whose users: those that the policies are judged by.
+        task: Sizes, horizon and reward.
+        run: Its checkpoint says by how much the learner discounts what comes later.
+        learned: The policies.
+    """
+    from agents.checkpoint import read_checkpoint
+    from evaluation.explanations import explain_sessions
+
+    options, name = config.judge, learned.name or config.learner.agent
+    if not options.explained_users:
+        return None
+    gamma = 1.0 if learned.name is None else read_checkpoint(run.path / "best_model.zip").config.gamma
+    return explain_sessions(
+        learned.policies[name],
+        world,
+        task,
+        users=[HELD_OUT + user for user in range(options.explained_users)],
+        seed=config.run.seed,
+        gamma=gamma,
+        rollouts=options.explained_rollouts,
+        name=name,
+    )
+
+
 def write_comparisons(run: RunFolder, judged: Judgement, trained: str | None) -> None:
     """Paired differences of score, trained policy minus each other one, as `comparisons.json`."""
     found = {
@@ -124,18 +174,53 @@ def write_comparisons(run: RunFolder, judged: Judgement, trained: str | None) ->
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def write_to_tensorboard(run: RunFolder, config: TrainConfig, table: FinalTable) -> None:
-    """The final table and the hyper-parameters, beside the learning curves."""
+def write_to_tensorboard(
+    run: RunFolder,
+    config: TrainConfig,
+    table: FinalTable,
+    judged: Judgement,
+    trained: str | None,
+    task: TaskConfig,
+) -> None:
+    """The final table, the configuration, and hyper-parameters with final metrics, beside the learning curves."""
     from torch.utils.tensorboard import SummaryWriter
 
-    from evaluation.tensorboard import write_hparams, write_table
+    from agents.registry import learner_config, learner_names
+    from evaluation.tensorboard import write_hparams, write_layout, write_table, write_text
 
     writer = SummaryWriter(str(run.path))
-    write_table(writer, table, step=config.learner.steps)
-    scores = {f"final/{row.policy}": row.score.value for row in table.rows}
+    step = config.learner.steps
+    write_table(writer, table, step=step)
+    write_text(writer, "config", (run.path / "config.yaml").read_text(encoding="utf-8"), step=step)
+    write_text(writer, "command", run.command, step=step)
+    write_layout(writer, task.slate_size)
     settings = {**config_to_mapping(config), **run.record.get("settings", {})}
-    write_hparams(writer, settings, scores, step=config.learner.steps)
+    others = {name: config_to_mapping(learner_config(name)) for name in learner_names()}
+    write_hparams(
+        writer,
+        {name: part for name, part in settings.items() if name != "run"}
+        | {"run": {"seed": config.run.seed, "name": run.path.name}},
+        _final_metrics(table, judged, trained or config.learner.agent),
+        also=others,
+        step=step,
+    )
     writer.close()
+
+
+def _final_metrics(table: FinalTable, judged: Judgement, name: str) -> dict[str, float]:
+    """The figures of the policy that the run was about, by tag; nan where there is none."""
+    row, outcome = table.row(name), judged.online[name]
+    return {
+        "final/score": row.score.value,
+        "final/share_of_gap": np.nan if row.share_of_gap is None else row.share_of_gap.value,
+        "final/clicks": row.clicks.value,
+        "final/purchases": row.purchases.value,
+        "final/reward": float(outcome.reward.mean()),
+        "final/length": float(outcome.length.mean()),
+        "final/diversity": float(outcome.diversity.mean()),
+        "final/coverage": outcome.coverage,
+        "final/score_in_simulator": np.nan if row.fitted_score is None else row.fitted_score.value,
+    }
 
 
 def _facts(config: TrainConfig, shop: ShopData, users: Users) -> tuple[tuple[str, str], ...]:

@@ -195,6 +195,7 @@ def _outcome(score: np.ndarray) -> PolicyOutcome:
     return PolicyOutcome(
         name="x",
         score=score,
+        reward=score,
         clicks=score,
         purchases=zero,
         revenue=zero,
