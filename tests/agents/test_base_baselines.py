@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from agents.base import Draw
 from agents.baselines import MMRPolicy, PopularityPolicy, RandomPolicy, RelevancePolicy
 from agents.click_greedy import ClickGreedyConfig, ClickGreedyPolicy
+from agents.click_model import LogisticChance
 from agents.kernels.baselines import session_history
+from agents.offline.served import served_transitions
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from envs.core import SlateCore
@@ -132,7 +135,7 @@ def logged(world: World, n: int) -> LoggedSteps:
         session_end=np.zeros(n, np.int8),
         context=np.empty((n, 0), np.float32),
         context_names=(),
-        queries=world.queries,
+        queries=tuple(world.queries),
         single_impressions=False,
     )
 
@@ -143,16 +146,57 @@ def test_click_greedy_recovers_the_law(world: World, observation: Observation) -
     features = dataclasses.replace(
         world.features, item_numeric=world.features.item_numeric[:, :1], numeric_names=("log_price",)
     )
-    policy = ClickGreedyPolicy.fit(log, features, ClickGreedyConfig(history=5))
-    weight = dict(zip(policy.names, policy.weights, strict=True))
+    policy = ClickGreedyPolicy.fit(log, features, ClickGreedyConfig(model="logistic", history=5))
+    assert isinstance(policy.click, LogisticChance)
+    weight = dict(zip(policy.names, policy.click.weights, strict=True))
     assert weight["log_popularity"] == pytest.approx(
         1.5, abs=0.15
     )  # 80,000 impressions: about five standard errors
-    assert weight["seen"] == pytest.approx(-0.8, abs=0.25)
+    # Two columns tell of the same: log1p of the showings, and whether there were any. Together: -0.8 for one showing.
+    assert weight["seen"] * np.log(2) + weight["seen_before"] == pytest.approx(-0.8, abs=0.25)
     assert abs(weight["relevance"]) < 0.1
     slates = policy.rank(observation, draw(70), slate_size=5)
     popular = PopularityPolicy(world.features).rank(observation, draw(70), slate_size=5)
     assert (np.sort(slates, 1) != np.sort(popular, 1)).any()  # what was seen twice is put back
+
+
+@pytest.mark.parametrize("model", ["boosting", "logistic"])
+def test_click_greedy_in_a_world(world: World, model: Literal["boosting", "logistic"]) -> None:
+    task = TaskConfig(slate_size=5, n_candidates=20, max_steps=5)
+    config = ClickGreedyConfig(model=model, trees=30)
+    policy = ClickGreedyPolicy.fit_in_world(
+        world, task, n_steps=6_000, behaviour=RandomPolicy(), rounds=2, config=config, progress=False
+    )
+    score = {}
+    for one in (RelevancePolicy(), policy):
+        tried = served_transitions(world, task, one, n_steps=10_000, seed=9, progress=False)
+        score[one.name] = float(tried.reward.mean())
+    assert score["click-greedy"] > score["relevance"] + 0.2  # either is known to 0.03
+
+
+def test_click_greedy_ranks_by_worth(world: World, observation: Observation) -> None:
+    # Even items are clicked half as often as odd ones, and bought four times as often when clicked.
+    rng = np.random.default_rng(0)
+    log = logged(world, 10_000)
+    odd = (log.item % 2).astype(bool)
+    click = (rng.random(odd.shape) < np.where(odd, 0.4, 0.2)).astype(np.uint8)
+    purchase = (click * (rng.random(odd.shape) < np.where(odd, 0.2, 0.8))).astype(np.uint8)
+    features = dataclasses.replace(
+        world.features,
+        item_numeric=(np.arange(120, dtype=np.float32) % 2)[:, None],
+        numeric_names=("odd",),
+    )
+    log = dataclasses.replace(log, click=click, purchase=purchase)
+    odd = observation.candidates % 2 == 1
+    for objective, better in (
+        ("click", odd),
+        ("worth", ~odd),
+    ):  # 1 + 5 x 0.2 = 2 a click, against 1 + 5 x 0.8 = 5
+        config = ClickGreedyConfig(model="logistic", objective=objective)  # type: ignore[arg-type]
+        scores = ClickGreedyPolicy.fit(log, features, config).scores(observation)
+        assert scores[better].mean() > scores[~better].mean()
+        gap = scores[~odd].mean() - scores[odd].mean()
+        assert gap == pytest.approx(np.log(0.5 * 5 / 2 if objective == "worth" else 0.5), abs=0.1)
 
 
 def test_click_greedy_without_clicks(world: World) -> None:
