@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -202,6 +203,20 @@ def profile(*, n_items: int, seconds: float) -> list[Case]:
     ]
 
 
+def training(**arguments: Any) -> list[Case]:
+    """One learner, end to end and its network alone; see `benchmarks.speed.learners`, which loads torch."""
+    from benchmarks.speed import learners
+
+    return learners.training(**arguments)
+
+
+def sb3_training(**arguments: Any) -> list[Case]:
+    """SB3's own loop beside ours; see `benchmarks.speed.learners`, which loads torch."""
+    from benchmarks.speed import learners
+
+    return learners.sb3_training(**arguments)
+
+
 PARTS: dict[str, Callable[..., list[Case]]] = {
     "catalogue": catalogue,
     "faces": faces,
@@ -210,5 +225,7 @@ PARTS: dict[str, Callable[..., list[Case]]] = {
     "single_core": single_core,
     "feed": feed,
     "profile": profile,
+    "training": training,
+    "sb3_training": sb3_training,
 }
 """What `benchmarks.speed.child` can run."""

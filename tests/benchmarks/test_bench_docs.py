@@ -59,9 +59,10 @@ def test_a_page_without_results_is_refused(tmp_path: Path) -> None:
 
 def test_the_performance_page_has_its_tables() -> None:
     text = DOCUMENTS[0].read_text(encoding="utf-8")
-    for name in ("environment", "peers", "step_profile", "device"):
+    names = ("environment", "peers", "step_profile", "training", "device")
+    for name in names:
         assert text.count(f"<!-- table: {name} -->") == 1
-    assert text.count("<!-- end of table -->") == 4
+    assert text.count("<!-- end of table -->") == len(names)
 
 
 def test_some_rows_of_a_table_can_be_quoted(tmp_path: Path) -> None:
