@@ -17,7 +17,7 @@ from encoders.features import FeatureTables
 from envs.core import SlateCore
 from envs.world import TaskConfig, World
 
-__all__ = ["learn_bandit", "learn_from_log"]
+__all__ = ["learn_bandit", "learn_from_log", "no_statistics"]
 
 BanditPolicy = LinUCBPolicy | LinearThompsonPolicy
 
@@ -48,7 +48,7 @@ def learn_bandit(
         progress: Whether to show a bar.
     """
     columns = _columns(config, world.features, task, int(world.simulator.context_size))
-    known = statistics or LinearStatistics(len(columns.names), task.slate_size, ridge=config.ridge)
+    known = statistics or no_statistics(config, world, task)
     worth = Worth.of_task(task, world.features, world.features.n_items)
     core = SlateCore(world, task, n_users=config.n_envs, seed=seed, first_user=first_user)
     observation = core.reset(seed=seed)
@@ -77,6 +77,12 @@ def learn_bandit(
                 policy = _policy(config, columns, known)
             bar.update(config.n_envs)
     return policy
+
+
+def no_statistics(config: BanditConfig, world: World, task: TaskConfig) -> LinearStatistics:
+    """What is known before anything was served; `learn_bandit` lets it grow, over as many calls as one likes."""
+    columns = _columns(config, world.features, task, int(world.simulator.context_size))
+    return LinearStatistics(len(columns.names), task.slate_size, ridge=config.ridge)
 
 
 def learn_from_log(

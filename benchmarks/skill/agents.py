@@ -1,7 +1,8 @@
 """Who is trained: a table of functions from a course to a trained policy, and how a variant of one is written.
 
-A new agent is one line in `AGENTS`. `ppo[gamma=0.9,network.state_width=128]` is PPO with two settings changed: an
-ablation is asked for by its name, and stands in the tables under it.
+A new agent is one line in `AGENTS`: a function from a course to what comes out. With `ppo[gamma=0.9,n_epochs=4]`, PPO
+with two settings changed is asked for; an ablation is thus a name, and stands in the tables under it. Settings of the
+networks are written `network.state_width=128`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 
@@ -21,10 +22,12 @@ from behavior.errors import InputError
 from benchmarks.skill.places import Place
 from benchmarks.skill.watch import Budget, Point, Watch
 
+Config = TypeVar("Config", bound=Any)
+
 if TYPE_CHECKING:
     from agents.checkpoint import LearnerConfig
 
-__all__ = ["AGENTS", "Course", "Trained", "agent_names", "changed_config", "train"]
+__all__ = ["AGENTS", "Agent", "Course", "Trained", "agent_names", "agent_place", "changed_config", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,16 @@ class Trained:
     """By which it was trained."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """A line of the table."""
+
+    train: Callable[..., Trained]
+    """Course and settings -> what comes out."""
+    sees_all: bool = False
+    """Whether it is shown the hidden state of its users, in training and when it is judged."""
+
+
 def train(name: str, course: Course) -> Trained:
     """Train the agent of that name, or go on where an earlier sitting stopped.
 
@@ -63,7 +76,20 @@ def train(name: str, course: Course) -> Trained:
         InputError: No such agent or setting, or a checkpoint of another configuration.
     """
     kind, settings = _parse(name)
-    return AGENTS[kind](course, **settings)
+    return AGENTS[kind].train(course, **settings)
+
+
+def agent_place(name: str, place: Place) -> Place:
+    """The place as this agent sees it: its users are the same, and do the same on the same pages.
+
+    Raises:
+        InputError: There is nothing hidden to show.
+    """
+    if not AGENTS[_parse(name)[0]].sees_all:
+        return place
+    from agents.privileged import privileged_world
+
+    return dataclasses.replace(place, world=privileged_world(place.world))
 
 
 def agent_names(asked: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -161,10 +187,102 @@ def _learner(course: Course, /, *, agent: str, **settings: Any) -> Trained:
     )
 
 
-AGENTS: dict[str, Callable[..., Trained]] = {
-    "ppo": partial(_learner, agent="ppo"),
-    "dqn": partial(_learner, agent="dqn"),
-    "ppo-gamma-0": partial(_learner, agent="ppo", gamma=0.0),
-    "dqn-gamma-0": partial(_learner, agent="dqn", gamma=0.0),
+def changed(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A flat configuration with some settings changed.
+
+    Raises:
+        InputError: No such setting.
+    """
+    known = [field.name for field in dataclasses.fields(config)]
+    unknown = settings.keys() - set(known)
+    if unknown:
+        raise InputError(
+            f"no setting {', '.join(sorted(unknown))}",
+            where=type(config).__name__,
+            mend=f"known: {', '.join(known)}",
+        )
+    return dataclasses.replace(config, **settings)
+
+
+def _bandit(course: Course, /, *, kind: Literal["linucb", "lints"], **settings: Any) -> Trained:
+    """A linear bandit, which learns from each step before the next; judged as it stands at the end.
+
+    Users are served in parts, one between two looks at the validation users; what was learned goes on growing.
+    """
+    from agents.bandits import BanditConfig, learn_bandit
+    from agents.bandits.learning import no_statistics
+
+    world, task, budget, watch = course.place.world, course.place.task, course.budget, course.watch
+    config = changed(BanditConfig(kind=kind), settings)
+    known = no_statistics(config, world, task)
+    watch.set()
+    watch.go_on()
+    done = 0
+    while done < budget.steps and (done == 0 or watch.share_left > 0.0):
+        part = min(budget.evaluate_every, budget.steps - done)
+        policy = learn_bandit(
+            config,
+            world,
+            task,
+            total_steps=part,
+            seed=course.seed,
+            first_user=done,
+            statistics=known,
+            progress=False,
+        )
+        done += max(1, part // config.n_envs) * config.n_envs
+        watch.judge(policy, done)
+        watch.go_on()
+    watch.stop()
+    return Trained(
+        policy=policy,
+        steps=done,
+        seconds=watch.seconds,
+        points=tuple(watch.points),
+        settings=dataclasses.asdict(config),
+    )
+
+
+def _click_greedy(course: Course, /, **settings: Any) -> Trained:
+    """The click model of usual practice, fitted to what was served at random and then by itself.
+
+    It is fitted in one go: minutes do not end it, and its curve is one point.
+    """
+    from agents.baselines import RandomPolicy
+    from agents.click_greedy import ClickGreedyConfig, ClickGreedyPolicy
+
+    place, budget, watch = course.place, course.budget, course.watch
+    config = changed(ClickGreedyConfig(), settings)
+    watch.set()
+    watch.go_on()
+    policy = ClickGreedyPolicy.fit_in_world(
+        place.world,
+        place.task,
+        n_steps=budget.steps,
+        behaviour=RandomPolicy(),
+        seed=course.seed,
+        config=config,
+        progress=False,
+    )
+    watch.judge(policy, budget.steps)
+    return Trained(
+        policy=policy,
+        steps=budget.steps,
+        seconds=watch.seconds,
+        points=tuple(watch.points),
+        settings=dataclasses.asdict(config),
+    )
+
+
+AGENTS: dict[str, Agent] = {
+    "ppo": Agent(train=partial(_learner, agent="ppo")),
+    "dqn": Agent(train=partial(_learner, agent="dqn")),
+    "ppo-gamma-0": Agent(train=partial(_learner, agent="ppo", gamma=0.0)),
+    "dqn-gamma-0": Agent(train=partial(_learner, agent="dqn", gamma=0.0)),
+    "click-greedy": Agent(train=_click_greedy),
+    "linucb": Agent(train=partial(_bandit, kind="linucb")),
+    "lints": Agent(train=partial(_bandit, kind="lints")),
+    "ppo-sees-all": Agent(train=partial(_learner, agent="ppo"), sees_all=True),
+    "dqn-sees-all": Agent(train=partial(_learner, agent="dqn"), sees_all=True),
 }
 """Agents by name."""

@@ -147,9 +147,9 @@ def _judge_references(plan: Plan, task: str, missing: Sequence[tuple[str, int]])
 
 
 def _train(plan: Plan, task: str, agent: str, seed: int) -> str:
-    from benchmarks.skill.agents import Course, train
+    from benchmarks.skill.agents import Course, agent_place, train
 
-    place = open_place(task, plan.folder)
+    place = agent_place(agent, open_place(task, plan.folder))
     file = plan.trained(task, agent, seed)
     folder = file.with_suffix("")
 

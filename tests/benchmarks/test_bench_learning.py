@@ -11,10 +11,11 @@ import pytest
 from agents.baselines import RandomPolicy
 from behavior.errors import InputError
 from benchmarks.learning import LearningOptions, measure
-from benchmarks.skill.agents import AGENTS, agent_names, changed_config
+from benchmarks.skill.agents import AGENTS, agent_names, agent_place, changed_config
 from benchmarks.skill.cells import Cell, Plan, read_cell, run_all
 from benchmarks.skill.docs import tables_of, write_docs
-from benchmarks.skill.places import place_names
+from benchmarks.skill.judging import serve_blocks
+from benchmarks.skill.places import open_place, place_names
 from benchmarks.skill.statistics import interquartile_interval, interquartile_mean
 from benchmarks.skill.summary import pooled_difference, read_all, shares, summary
 from benchmarks.skill.watch import Budget, Point, Watch
@@ -146,6 +147,31 @@ def test_cells_are_trained_once_and_read_after_that(tmp_path: Path) -> None:
     assert set(cells["Static"]) == {"random", "relevance", *what["agents"]}
     with pytest.raises(InputError, match="no cell is finished"):
         read_all(plan, **what | {"tasks": ("Drift",)})
+
+
+@pytest.mark.parametrize("agent", ["click-greedy", "linucb", "lints[exploration=0.5,n_envs=64]"])
+def test_every_other_agent_learns_by_the_same_watch(agent: str, tmp_path: Path) -> None:
+    plan = Plan(folder=tmp_path, budget=LITTLE, effort=Effort(users=16))
+    list(run_all(plan, tasks=("Static",), agents=(agent,), references=(), seeds=(0,), jobs=1))
+    found = read_cell(plan.trained("Static", agent, 0))
+    assert found is not None
+    assert found.steps == 768
+    assert [point.steps for point in found.points] == ([768] if agent == "click-greedy" else [256, 512, 768])
+    assert found.seconds >= found.points[-1].seconds > 0.0
+    assert found.scores.shape == (16,)
+
+
+def test_who_sees_all_meets_the_same_users(tmp_path: Path) -> None:
+    place = open_place("Static", tmp_path)
+    assert agent_place("ppo[gamma=0.5]", place) is place
+    opened = agent_place("ppo-sees-all", place)
+    hidden = place.world.simulator.begin(np.arange(3), seed=5).hidden
+    seen = opened.world.simulator.begin(np.arange(3), seed=5).context
+    np.testing.assert_array_equal(seen[:, -hidden.shape[1] :], hidden)
+    ranked = [
+        serve_blocks(RandomPolicy(), one.world, one.task, users=16, seed=1).score for one in (place, opened)
+    ]
+    np.testing.assert_array_equal(*ranked)
 
 
 def test_minutes_end_a_training_and_its_step_sizes_fall_by_then(tmp_path: Path) -> None:
