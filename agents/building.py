@@ -21,7 +21,7 @@ from agents.ranks import Ranks
 from behavior.errors import InputError
 from encoders.features import FeatureTables
 from envs.sb3 import SlateVecEnv
-from envs.world import TaskConfig, World
+from envs.world import RewardMix, TaskConfig, World
 
 __all__ = ["Learner", "TrainingEnv", "build_learner", "build_policy", "check_config"]
 
@@ -84,11 +84,12 @@ def build_policy(
     tables: FeatureTables,
     observations: spaces.Dict,
     actions: spaces.MultiDiscrete,
+    reward: RewardMix,
 ) -> PlackettLucePolicy | SlateQPolicy:
-    """A policy without a learner, its weights fresh."""
+    """A policy without a learner, its weights fresh, for an environment with this `reward`."""
     sizes: dict[str, Any] = {"tables": tables, "network": config.network}
     if isinstance(config, PPOConfig):
-        return PlackettLucePolicy(observations, actions, lambda _: 0.0, **sizes)
+        return PlackettLucePolicy(observations, actions, lambda _: 0.0, **sizes, reward=reward)
     return SlateQPolicy(observations, actions, lambda _: 0.0, **sizes, form=form_of(config))
 
 
@@ -118,8 +119,7 @@ def build_learner(
             policy_kwargs={
                 "tables": tables,
                 "network": network,
-                "click_reward": task.reward.click,
-                "purchase_reward": task.reward.purchase,
+                "reward": task.reward,
                 "actor_rate": config.actor_rate,
                 "sample_seed": seed + _SEEDS_APART * ranks.rank,
             },
@@ -132,8 +132,6 @@ def build_learner(
             ent_coef=config.entropy_coef,
             vf_coef=config.critic_coef,
             target_kl=config.target_kl,
-            click_reward=task.reward.click,
-            purchase_reward=task.reward.purchase,
             **shared,
         )
     else:

@@ -36,7 +36,7 @@ from agents.resuming import SIZES, begin_with, best_so_far, go_on_from, training
 from agents.value_watch import ValueCallback
 from behavior.errors import InputError
 from envs.spaces import action_space, observation_space
-from envs.world import TaskConfig, World
+from envs.world import RewardMix, TaskConfig, World
 
 __all__ = ["Learner", "TrainingOptions", "load_policy", "policy_of", "train_agent"]
 
@@ -192,7 +192,9 @@ def load_policy(
             mend="load it with the task and features it was trained with, or train one for this task",
         )
     space = observation_space(world, task)
-    policy = build_policy(about.config, world.features, space, action_space(task)).to(torch.device(device))
+    reward = RewardMix(**about.task["reward"])
+    policy = build_policy(about.config, world.features, space, action_space(task), reward)
+    policy = policy.to(torch.device(device))
     policy.load_state_dict(read_parameters(path, device)["policy"])
     kind = "ppo" if isinstance(about.config, PPOConfig) else "dqn"
     return LearnedPolicy(policy, name=kind, temperature=temperature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["NetworkConfig"]
 
@@ -19,3 +20,11 @@ class NetworkConfig:
     """PPO: initial weight of the standardised expected gain; the higher, the less the policy explores."""
     value_scale: float = 10.0
     """Unit of the session values: their networks start at zero and would creep to returns of ten and more."""
+    memory_encoder: Literal["sums", "gru", "transformer"] = "sums"
+    """How the remembered pages (`TaskConfig.memory`) are read: fixed sums alone, or those and a learned encoder."""
+    memory_width: int = 32
+    """Numbers that the learned encoder gives, even."""
+    item_width: int = 0
+    """Width of a trainable projection of the candidates' vectors; 0: as they stand in the frozen table."""
+    item_limit: int = 20_000
+    """Largest catalogue whose items get trainable numbers of their own; beyond it only features tell them apart."""

@@ -54,15 +54,8 @@ class SlateQNetwork(BasePolicy):
         super().__init__(
             observation_space, action_space, features_extractor=FlattenExtractor(spaces.Box(-1.0, 1.0, (1,)))
         )
-        context = observation_space["context"].shape
-        assert context is not None
-        self.slate_size = len(action_space.nvec)
-        self.page = PageFeatures(
-            tables,
-            n_candidates=int(action_space.nvec[0]),
-            slate_size=self.slate_size,
-            context_size=context[0],
-        )
+        self.page = PageFeatures.for_spaces(tables, observation_space, action_space)
+        self.slate_size = self.page.slate_size
         self.value_scale = network.value_scale
         self.choice, self.optimiser, self.crowding = choice, optimiser, crowding
         # Part of the weights: they are what the learned values are added to.

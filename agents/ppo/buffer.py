@@ -1,4 +1,4 @@
-"""Rollouts whose rewards, values and probabilities are kept by slate position."""
+"""Rollouts on the learner's device: features of pages, and rewards, values and probabilities by slate position."""
 
 from __future__ import annotations
 
@@ -6,17 +6,36 @@ from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from stable_baselines3.common.buffers import DictRolloutBuffer
+import torch
+from stable_baselines3.common.buffers import RolloutBuffer
 from torch import Tensor
 
-__all__ = ["SlotBatch", "SlotRolloutBuffer", "slot_advantages"]
+from agents.page_features import PageInputs
+
+__all__ = ["Page", "SlotBatch", "SlotRolloutBuffer", "slot_advantages"]
+
+_LOOKED_UP = {"vectors", "recent_vectors"}
+"""Fields of `PageInputs` that are rows of the tables: looked up again, not kept."""
+
+
+class Page(NamedTuple):
+    """One step of all users, as it is put into the rollouts."""
+
+    inputs: PageInputs
+    slates: Tensor  # (B, K)
+    click: Tensor  # (B, K)
+    purchase: Tensor  # (B, K)
+    rewards: Tensor  # (B, K + 1) of each position, and the rest
+    dones: Tensor  # (B,) bool
+    values: Tensor  # (B, K + 1)
+    log_probs: Tensor  # (B, K)
+    gain: Tensor  # (B, N)
 
 
 class SlotBatch(NamedTuple):
     """A minibatch of pages."""
 
-    observations: dict[str, Tensor]
+    inputs: PageInputs
     slates: Tensor  # (B, K)
     click: Tensor  # (B, K)
     purchase: Tensor  # (B, K)
@@ -27,15 +46,15 @@ class SlotBatch(NamedTuple):
 
 
 def slot_advantages(
-    rewards: NDArray[np.float32],
-    values: NDArray[np.float32],
-    last_value: NDArray[np.float32],
-    dones: NDArray[np.bool_],
+    rewards: Tensor,
+    values: Tensor,
+    last_value: Tensor,
+    dones: Tensor,
     *,
     gamma: float,
     gae_lambda: float,
     slot_lambda: float,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[Tensor, Tensor]:
     """Advantages of every choice on every page, and the critic's targets.
 
     Within a page nothing is discounted. With `r_k` the reward of position k and `b_k` its expectation, `r_K` and
@@ -62,25 +81,27 @@ def slot_advantages(
         (T, B, K) advantages and (T, B, K + 1) targets.
     """
     errors = (rewards - values)[:, :, :-1]  # (T, B, K)
-    advantages = np.empty_like(errors)
-    targets = rewards.copy()
-    next_value, next_gae = last_value, np.zeros_like(last_value)
+    slots = torch.arange(errors.shape[2], device=errors.device)
+    ahead = slots.unsqueeze(1) - slots  # (K, K): by how much j lies below k, at [j, k]
+    credit = torch.where(ahead >= 0, slot_lambda ** ahead.clamp_min(0).to(errors.dtype), 0.0)
+    advantages = errors @ credit
+    targets = rewards.clone()
+    next_value, next_gae = last_value, torch.zeros_like(last_value)
     for t in range(rewards.shape[0] - 1, -1, -1):
-        going_on = 1.0 - dones[t]
-        tail = gamma * going_on * (next_value + gae_lambda * next_gae)  # (B,)
+        tail = gamma * (next_value + gae_lambda * next_gae) * ~dones[t]  # (B,)
         future = rewards[t, :, -1] + tail - values[t, :, -1]
         targets[t, :, -1] += tail
-        credit = np.zeros_like(future)
-        for k in range(errors.shape[2] - 1, -1, -1):
-            credit = errors[t, :, k] + slot_lambda * credit
-            advantages[t, :, k] = credit + future
+        advantages[t] += future.unsqueeze(1)
         next_gae = errors[t].sum(1) + future
         next_value = values[t].sum(1)
     return advantages, targets
 
 
-class SlotRolloutBuffer(DictRolloutBuffer):
-    """SB3's dictionary rollouts with `K` (or `K + 1`) numbers where SB3 has one.
+class SlotRolloutBuffer(RolloutBuffer):
+    """SB3's rollouts with `K` (or `K + 1`) numbers where SB3 has one, as tensors on the learner's device.
+
+    Pages are kept as the features that networks read, computed once when the page is served; vectors are looked up
+    again.
 
     Args:
         *args: As SB3.
@@ -90,76 +111,87 @@ class SlotRolloutBuffer(DictRolloutBuffer):
 
     def __init__(self, *args: Any, slot_lambda: float = 0.0, **kwargs: Any) -> None:
         self.slot_lambda = slot_lambda
+        self._steps: Page | None = None  # every field (T, B, ...)
         super().__init__(*args, **kwargs)
 
     def reset(self) -> None:
-        """Empty the buffer."""
-        super().reset()
-        shape = (self.buffer_size, self.n_envs, self.action_dim)
-        wide = (*shape[:2], self.action_dim + 1)
-        self.slates = np.zeros(shape, np.int64)
-        self.click = np.zeros(shape, np.float32)
-        self.purchase = np.zeros(shape, np.float32)
-        self.slot_log_probs = np.zeros(shape, np.float32)
-        self.slot_rewards = np.zeros(wide, np.float32)
-        self.slot_values = np.zeros(wide, np.float32)
-        self.gain = np.zeros(self.observations["scores"].shape, np.float32)
-        self.dones = np.zeros(shape[:2], np.bool_)
+        """Empty the buffer; its memory stays."""
+        self.pos, self.full, self.generator_ready = 0, False, False
 
-    def put(
-        self,
-        observation: dict[str, NDArray[Any]],
-        slates: NDArray[np.int64],
-        click: NDArray[np.float32],
-        purchase: NDArray[np.float32],
-        rewards: NDArray[np.float32],
-        dones: NDArray[np.bool_],
-        values: NDArray[np.float32],
-        log_probs: NDArray[np.float32],
-        gain: NDArray[np.float32],
-    ) -> None:
-        """Add one step of all users.
-
-        Rewards and values are (B, K + 1), `dones` (B,), `gain` (B, N), all else (B, K).
-        """
-        at = self.pos
-        for name, array in observation.items():
-            self.observations[name][at] = array
-        self.gain[at] = gain
-        self.click[at], self.purchase[at] = click, purchase
-        self.slates[at], self.slot_log_probs[at] = slates, log_probs
-        self.slot_rewards[at], self.slot_values[at], self.dones[at] = rewards, values, dones
-        self.rewards[at], self.values[at] = rewards.sum(1), values.sum(1)
+    def put(self, page: Page) -> None:
+        """Add one step of all users."""
+        if self._steps is None:
+            self._steps = self._room(page)
+        for name, kept in self._steps.inputs._asdict().items():
+            if name not in _LOOKED_UP:
+                kept[self.pos] = getattr(page.inputs, name)
+        for name, kept in self._steps._asdict().items():
+            if name != "inputs":
+                kept[self.pos] = getattr(page, name)
         self.pos += 1
         self.full = self.pos == self.buffer_size
 
-    def finish(self, last_value: NDArray[np.float32]) -> None:
-        """Compute advantages and targets; `last_value` (B,) is that of the state after the last step."""
+    def _room(self, page: Page) -> Page:
+        def like(tensor: Tensor) -> Tensor:
+            return tensor.new_empty((self.buffer_size, *tensor.shape))
+
+        inputs = page.inputs
+        kept = {
+            name: like(tensor) if name not in _LOOKED_UP else tensor[:0]
+            for name, tensor in inputs._asdict().items()
+        }
+        rest = {name: like(tensor) for name, tensor in page._asdict().items() if name != "inputs"}
+        return Page(inputs=PageInputs(**kept), **rest)
+
+    @property
+    def steps(self) -> Page:
+        """All that was put in, every field (T, B, ...)."""
+        assert self._steps is not None
+        return self._steps
+
+    def finish(self, last_value: Tensor, *, unit: float = 1.0) -> None:
+        """Compute advantages and targets; `last_value` (B,) is that of the state after the last step.
+
+        `rewards`, `values` and `returns` (T, B) are those of whole pages, `unit` times as large, for who reads SB3's.
+        """
+        steps = self.steps
         self.slot_advantages, self.slot_returns = slot_advantages(
-            self.slot_rewards,
-            self.slot_values,
+            steps.rewards,
+            steps.values,
             last_value,
-            self.dones,
+            steps.dones,
             gamma=self.gamma,
             gae_lambda=self.gae_lambda,
             slot_lambda=self.slot_lambda,
         )
-        self.returns = self.slot_returns.sum(2)
+        self.rewards, self.values, self.returns = (
+            (unit * tensor.sum(2)).cpu().numpy()
+            for tensor in (steps.rewards, steps.values, self.slot_returns)
+        )
 
     def batches(self, batch_size: int, rng: np.random.Generator) -> Generator[SlotBatch, None, None]:
-        """All pages once, in random order."""
-        pages = self.buffer_size * self.n_envs
-        order = rng.permutation(pages)
-        for start in range(0, pages, batch_size):
-            rows = order[start : start + batch_size]
-            at = np.unravel_index(rows, (self.buffer_size, self.n_envs))
+        """All pages once, in random order; `inputs` without their vectors."""
+        steps = self.steps
+        inputs = {
+            name: tensor.flatten(0, 1)
+            for name, tensor in steps.inputs._asdict().items()
+            if name not in _LOOKED_UP
+        }
+        flat = {
+            "slates": steps.slates,
+            "click": steps.click,
+            "purchase": steps.purchase,
+            "log_prob": steps.log_probs,
+            "gain": steps.gain,
+            "advantages": self.slot_advantages,
+            "returns": self.slot_returns,
+        }
+        flat = {name: tensor.flatten(0, 1) for name, tensor in flat.items()}
+        nothing = steps.rewards.new_empty(0)
+        order = torch.from_numpy(rng.permutation(self.buffer_size * self.n_envs)).to(steps.rewards.device)
+        for at in torch.split(order, batch_size):
+            taken = {name: tensor.index_select(0, at) for name, tensor in inputs.items()}
             yield SlotBatch(
-                observations={name: self.to_torch(array[at]) for name, array in self.observations.items()},
-                slates=self.to_torch(self.slates[at]),
-                click=self.to_torch(self.click[at]),
-                purchase=self.to_torch(self.purchase[at]),
-                log_prob=self.to_torch(self.slot_log_probs[at]),
-                gain=self.to_torch(self.gain[at]),
-                advantages=self.to_torch(self.slot_advantages[at]),
-                returns=self.to_torch(self.slot_returns[at]),
+                inputs=PageInputs(**taken, vectors=nothing, recent_vectors=nothing),
+                **{name: tensor.index_select(0, at) for name, tensor in flat.items()},
             )

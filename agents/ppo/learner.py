@@ -16,11 +16,14 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 
 from agents.chance import generator_array, restore_generator
 from agents.clock import Stopwatch
 from agents.divergence import refuse_divergence
-from agents.ppo.buffer import SlotRolloutBuffer
+from agents.page_features import PageInputs
+from agents.ppo.buffer import Page, SlotRolloutBuffer
+from agents.ppo.distribution import slate_entropy
 from agents.ppo.policy import PlackettLucePolicy
 from agents.ranks import Ranks
 from envs.sb3 import SlateVecEnv
@@ -52,8 +55,6 @@ class SlatePPO(PPO):
 
     Args:
         *args: As SB3's PPO.
-        click_reward: Reward of a click in the environment, credited to its position.
-        purchase_reward: Reward of a purchase, likewise.
         slot_lambda: How far a choice is credited with the positions below it; see `slot_advantages`.
         feedback_coef: Weight of the response model's log losses.
         bootstrap_at_limit: Whether the step limit only cuts the session (bootstrap), or ends the task.
@@ -66,14 +67,11 @@ class SlatePPO(PPO):
     def __init__(
         self,
         *args: Any,
-        click_reward: float = 1.0,
-        purchase_reward: float = 5.0,
         slot_lambda: float = 0.0,
         feedback_coef: float = 1.0,
         bootstrap_at_limit: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.click_reward, self.purchase_reward = click_reward, purchase_reward
         self.feedback_coef = feedback_coef
         self.bootstrap_at_limit = bootstrap_at_limit
         self.stopwatch = Stopwatch()
@@ -96,40 +94,45 @@ class SlatePPO(PPO):
         callback.on_rollout_start()
         for _ in range(n_rollout_steps):
             start = time.perf_counter()
-            before: Any = self._last_obs
             with torch.no_grad():
-                drawn = self.policy.act(obs_as_tensor(before, self.device))
-            slates, values, log_probs, gain = (tensor.cpu().numpy() for tensor in drawn)
+                inputs = self.policy.page(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
+                slates, values, log_probs, gain = self.policy.act(inputs)
+            chosen = slates.cpu().numpy()
             self.stopwatch.add(policy=time.perf_counter() - start)
-            new_obs, rewards, dones, infos = env.step(slates)
+            new_obs, rewards, dones, infos = env.step(chosen)
             self.num_timesteps += env.num_envs * self.ranks.size
             self.largest_reward = max(self.largest_reward, float(np.abs(rewards).max()))
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
+            start = time.perf_counter()
             self._update_info_buffer(infos, dones)
-            click, purchase, by_slot = self._feedback(new_obs, rewards, dones, infos)  # type: ignore[arg-type]
-            rollout_buffer.put(before, slates, click, purchase, by_slot, dones, values, log_probs, gain)
+            click, purchase, by_slot = self._feedback(inputs, slates, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
+            ended = torch.from_numpy(dones).to(self.device)
+            rollout_buffer.put(Page(inputs, slates, click, purchase, by_slot, ended, values, log_probs, gain))
             self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
+            self.stopwatch.add(policy=time.perf_counter() - start)
         last: Any = self._last_obs
-        rollout_buffer.finish(self._values(last))
+        rollout_buffer.finish(self._values(last), unit=self.policy.unit)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
 
-    def _values(self, observation: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def _values(self, observation: Mapping[str, NDArray[Any]]) -> Tensor:
+        """Values (B,) of states, in reward units."""
         with torch.no_grad():
-            values = self.policy.predict_values(obs_as_tensor(dict(observation), self.device))
-        return values.flatten().cpu().numpy()
+            return self.policy.predict_values(obs_as_tensor(dict(observation), self.device)).flatten()
 
     def _feedback(
         self,
+        inputs: PageInputs,
+        slates: Tensor,
         new_obs: Mapping[str, NDArray[Any]],
         rewards: NDArray[np.float32],
         dones: NDArray[np.bool_],
         infos: list[dict[str, Any]],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Clicks and purchases (B, K), and rewards (B, K + 1): of each position, and the rest.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Clicks and purchases (B, K), and rewards (B, K + 1) in reward units: of each position, and the rest.
 
         The rest takes in the value beyond a step limit.
         """
@@ -141,14 +144,16 @@ class SlatePPO(PPO):
             ends = [infos[b]["terminal_observation"] for b in finished]
             final = {name: np.stack([end[name] for end in ends]) for name in self.observation_space.spaces}
             click[finished], purchase[finished] = final["last_click"], final["last_purchase"]
-        slots = self.click_reward * click + self.purchase_reward * purchase
-        rest = rewards - slots.sum(1)
+        clicks, purchases = (torch.from_numpy(a).float().to(self.device) for a in (click, purchase))
+        worth = self.policy.worth_of(inputs.items.gather(1, slates))
+        slots = self.policy.click_worth * clicks + worth * purchases
+        rest = torch.from_numpy(rewards).to(self.device) / self.policy.unit - slots.sum(1)
         cut = np.array([infos[b].get("TimeLimit.truncated", False) for b in finished], np.bool_)
         if self.bootstrap_at_limit and cut.any():
             # One critic pass for all of them; SB3 makes one of a single row for each.
             values = self._values({name: array[cut] for name, array in final.items()})
-            rest[finished[cut]] += self.gamma * values
-        return click, purchase, np.concatenate([slots, rest[:, None]], axis=1).astype(np.float32)
+            rest[torch.from_numpy(finished[cut]).to(self.device)] += self.gamma * values
+        return clicks, purchases, torch.cat((slots, rest.unsqueeze(1)), dim=1)
 
     def _update_learning_rate(self, optimizers: list[torch.optim.Optimizer] | torch.optim.Optimizer) -> None:
         """SB3's schedule, times each parameter group's own factor."""
@@ -163,7 +168,7 @@ class SlatePPO(PPO):
         self._update_learning_rate(self.policy.optimizer)
         clip = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
         buffer = self.rollout_buffer
-        pages = torch.as_tensor(buffer.slot_advantages, device=self.device).flatten(0, 1)  # (T * B, K)
+        pages = buffer.slot_advantages.flatten(0, 1)  # (T * B, K)
         centre, _ = self.ranks.moments(pages, 0)  # (K,)
         spread = self.ranks.moments(pages)[1] + 1e-8
         # Figures stay on the device until the update is done: to look at one is to wait for all before it.
@@ -172,18 +177,22 @@ class SlatePPO(PPO):
         n_batches, stopped = 0, False
         for _ in range(self.n_epochs):
             for batch in buffer.batches(self.batch_size, self.shuffler):
-                values, log_prob, entropy, response = self.policy.judge(
-                    batch.observations, batch.slates, batch.gain
-                )
+                in_order = torch.arange(batch.slates.shape[1], device=self.device).expand_as(batch.slates)
+                inputs = self.policy.page.with_vectors(batch.inputs)
+                values, log_prob, scores = self.policy.judge(inputs, batch.slates, batch.gain)
                 advantages = (batch.advantages - centre) / spread  # (B, K)
                 log_ratio = log_prob - batch.log_prob
                 ratio = log_ratio.exp()
                 gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip))
                 policy_loss = -gain.sum(1).mean()
                 value_loss = (values - batch.returns).square().sum(1).mean()
-                mean_entropy = entropy.mean()
-                click_loss, purchase_loss = response.loss(batch.slates, batch.click, batch.purchase)
-                loss = policy_loss + self.vf_coef * value_loss - self.ent_coef * mean_entropy
+                # Users answer to what they are shown: the response model needs no other candidate here.
+                response = self.policy.response(inputs.shown(batch.slates))
+                click_loss, purchase_loss = response.loss(in_order, batch.click, batch.purchase)
+                loss = policy_loss + self.vf_coef * value_loss
+                with torch.set_grad_enabled(self.ent_coef != 0):
+                    mean_entropy = slate_entropy(scores, batch.slates).mean()
+                loss = loss - self.ent_coef * mean_entropy
                 loss = loss + self.feedback_coef * (click_loss + purchase_loss)
                 kl = (ratio - 1 - log_ratio).detach().sum(1).mean()
                 if self.target_kl is not None and self.ranks.mean(float(kl)) > 1.5 * self.target_kl:
@@ -205,7 +214,7 @@ class SlatePPO(PPO):
         refuse_divergence(
             means,
             error=math.sqrt(max(means["value_loss"], 0.0)),
-            largest_reward=self.largest_reward,
+            largest_reward=self.largest_reward / self.policy.unit,
             gamma=self.gamma,
             ranks=self.ranks,
         )

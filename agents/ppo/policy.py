@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import Distribution
@@ -13,16 +14,12 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from agents.network_config import NetworkConfig
-from agents.networks import (
-    CandidateScorer,
-    PageFeatures,
-    PageInputs,
-    SessionEncoder,
-    standardise,
-)
-from agents.ppo.distribution import MASKED, PlackettLuceDistribution, slate_entropy, slot_log_prob
+from agents.networks import CandidateScorer, PageFeatures, PageInputs, SessionEncoder, standardise
+from agents.page_features import purchase_worth
+from agents.ppo.distribution import MASKED, PlackettLuceDistribution, slot_log_prob
 from agents.response import Response, ResponseModel
 from encoders.features import FeatureTables
+from envs.world import RewardMix
 
 __all__ = ["PlackettLucePolicy"]
 
@@ -42,13 +39,15 @@ class PlackettLucePolicy(ActorCriticPolicy):
         lr_schedule: SB3's schedule.
         tables: The public tables.
         network: Sizes.
-        click_reward: Reward of a click, for the expected gain of a candidate.
-        purchase_reward: Reward of a purchase, likewise.
+        reward: The environment's reward: what a click and a purchase of each item are worth.
         actor_rate: The actor's step size as a share of the others': policy gradients are far noisier than the
             log losses of the response model.
         sample_seed: Seed of the policy's own Gumbel noise.
         **kwargs: SB3's optimiser options.
     """
+
+    page: PageFeatures
+    purchase_worth: Tensor
 
     def __init__(
         self,
@@ -58,15 +57,14 @@ class PlackettLucePolicy(ActorCriticPolicy):
         *,
         tables: FeatureTables,
         network: NetworkConfig | None = None,
-        click_reward: float = 1.0,
-        purchase_reward: float = 5.0,
+        reward: RewardMix | None = None,
         actor_rate: float = 0.1,
         sample_seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self._tables, self._network, self._sample_seed = tables, network or NetworkConfig(), sample_seed
         self.actor_rate = actor_rate
-        self.click_reward, self.purchase_reward = click_reward, purchase_reward
+        self._reward = reward or RewardMix()
         super().__init__(
             observation_space, action_space, lr_schedule, net_arch=[], ortho_init=False, **kwargs
         )
@@ -79,11 +77,15 @@ class PlackettLucePolicy(ActorCriticPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         assert isinstance(self.action_space, spaces.MultiDiscrete)
         assert isinstance(self.observation_space, spaces.Dict)
-        n_candidates, slate_size = int(self.action_space.nvec[0]), len(self.action_space.nvec)
-        context = self.observation_space["context"].shape
-        assert context is not None
-        self.page = PageFeatures(
-            self._tables, n_candidates=n_candidates, slate_size=slate_size, context_size=context[0]
+        self.page = PageFeatures.for_spaces(self._tables, self.observation_space, self.action_space)
+        n_candidates, slate_size = self.page.n_candidates, self.page.slate_size
+        buy = np.append(purchase_worth(self._tables, self._reward), np.float32(0))
+        # Rewards are counted in units of a usual click with what may follow it: settings then mean the same whether
+        # clicks are counted or money.
+        self.unit = max(abs(self._reward.click), 0.2 * float(np.abs(buy).mean())) or 1.0
+        self.click_worth = self._reward.click / self.unit
+        self.register_buffer(
+            "purchase_worth", torch.from_numpy(buy / np.float32(self.unit)), persistent=False
         )
         self.scorer = CandidateScorer(self.page, self._network, n_outputs=1)
         self.response = ResponseModel(self.page, self._network, slate_size=slate_size)
@@ -117,9 +119,15 @@ class PlackettLucePolicy(ActorCriticPolicy):
         The response model learns from feedback alone: policy gradients would cost it its calibration.
         """
         with torch.no_grad():
-            worth = self.click_reward + self.purchase_reward * torch.sigmoid(response.conversion)
+            buy = self.worth_of(page.items)
+            worth = self.click_worth + buy * torch.sigmoid(response.conversion)
             gain = (response.click_probability() * worth).clamp_min(1e-6).log()
             return standardise(gain, page.valid)
+
+    def worth_of(self, items: Tensor) -> Tensor:
+        """What buying each of `items` (B, M) is worth in reward units, on top of its click; 0 at padding."""
+        last = self.purchase_worth.shape[0] - 1
+        return self.purchase_worth[torch.where(items < 0, last, items).long()]
 
     def page_scores(self, page: PageInputs, gain: Tensor) -> Tensor:
         """Plackett-Luce scores (B, N), `MASKED` at padding."""
@@ -140,24 +148,21 @@ class PlackettLucePolicy(ActorCriticPolicy):
     def _value(self, page: PageInputs) -> Tensor:
         return self.slot_values(page).sum(1, keepdim=True)
 
-    def act(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def act(self, page: PageInputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Drawn slates (B, K), the critic (B, K + 1), log-probabilities (B, K) of the choices, gains (B, N)."""
-        page = self.page(obs)
         gain = self.expected_gain(page, self.response(page))
         scores = self.page_scores(page, gain)
         slates = self.action_dist.proba_distribution(scores).sample()
         return slates, self.slot_values(page), slot_log_prob(scores, slates), gain
 
-    def judge(self, obs: PyTorchObs, slates: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor, Response]:
-        """The critic (B, K + 1), log-probabilities (B, K) of earlier choices, the entropy (B,), the response.
+    def judge(self, page: PageInputs, slates: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The critic (B, K + 1), log-probabilities (B, K) of earlier choices, and Plackett-Luce scores (B, N).
 
         `gain` is that of `act`: the response model moves on within an update, and probability ratios must not
         tell of that.
         """
-        page = self.page(obs)
         scores = self.page_scores(page, gain)
-        log_prob, entropy = slot_log_prob(scores, slates), slate_entropy(scores, slates)
-        return self.slot_values(page), log_prob, entropy, self.response(page)
+        return self.slot_values(page), slot_log_prob(scores, slates), scores
 
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Slates (B, K), values (B, 1) and log-probabilities (B,)."""

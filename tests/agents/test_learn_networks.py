@@ -95,7 +95,7 @@ def test_wide_and_dense_purchase_logits_agree(pages: Observation, monkeypatch: p
     dense = PageFeatures(
         WORLD.features, n_candidates=12, slate_size=4, context_size=WORLD.simulator.context_size
     )
-    monkeypatch.setattr("agents.networks._DENSE_LIMIT", 0)
+    monkeypatch.setattr("agents.page_features._DENSE_LIMIT", 0)
     wide = PageFeatures(
         WORLD.features, n_candidates=12, slate_size=4, context_size=WORLD.simulator.context_size
     )
