@@ -195,7 +195,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from None
     return Checkpoint(
         config=config,
-        task=meta["task"],
+        task={"memory": 0, **meta["task"]},  # checkpoints from before pages were kept do not name it
         num_timesteps=int(meta["num_timesteps"]),
         n_updates=int(meta["n_updates"]),
         metrics=meta["metrics"],

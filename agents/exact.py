@@ -168,6 +168,8 @@ class TinyGame:
             last_purchase=np.zeros((B, K), np.float32),
             clicked=np.full((B, self.task.history), -1, np.int32),
             progress=np.stack([pages, 1.0 - pages, zeros, zeros], axis=1),
+            recent_items=np.full((B, self.task.memory * K), -1, np.int32),
+            recent_feedback=np.zeros((B, self.task.memory * K), np.float32),
         )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from envs.wrappers import (
         FlatObservation,
         HistoryLength,
+        MemoryLength,
         MixReward,
         RecordSessions,
         ScoreAction,
@@ -32,6 +33,7 @@ __all__ = [
     "EpisodeStats",
     "FlatObservation",
     "HistoryLength",
+    "MemoryLength",
     "MixReward",
     "Observation",
     "RecordSessions",
@@ -57,6 +59,7 @@ _HOME = {
     "EpisodeStats": "envs.results",
     "FlatObservation": "envs.wrappers",
     "HistoryLength": "envs.wrappers",
+    "MemoryLength": "envs.wrappers",
     "MixReward": "envs.wrappers",
     "Observation": "envs.observation",
     "RecordSessions": "envs.wrappers",

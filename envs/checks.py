@@ -71,6 +71,7 @@ def _check_config(task: TaskConfig) -> None:
     check_integer(task.n_candidates, where="TaskConfig.n_candidates", least=1, most=_MOST)
     check_integer(task.max_steps, where="TaskConfig.max_steps", least=1, most=_MOST_STEPS)
     check_integer(task.history, where="TaskConfig.history", least=0, most=_MOST)
+    check_integer(task.memory, where="TaskConfig.memory", least=0, most=_MOST // task.slate_size)
     if task.n_candidates < task.slate_size:
         raise InputError(
             f"n_candidates is {task.n_candidates}, but must be at least {task.slate_size}",

@@ -98,16 +98,10 @@ class SlateCore:
         self._state: SessionState | None = None
         self._over = np.zeros(n_users, np.bool_)  # finished and not yet renewed
         self._any_over = False
-        nobody = np.empty(0, np.int64)
+        nobody, F, sizes = np.empty(0, np.int64), world.simulator.context_size, self.task
         self._none_finished = (
             nobody,
-            Observation.empty(
-                0,
-                world.simulator.context_size,
-                self.task.n_candidates,
-                self.task.slate_size,
-                self.task.history,
-            ),
+            Observation.empty(0, F, sizes.n_candidates, sizes.slate_size, sizes.history, sizes.memory),
             _episodes(nobody, self._history, nobody, self._over),
         )
 

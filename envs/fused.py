@@ -68,7 +68,9 @@ class FusedEngine:
         parts, reward, score = make((B, 8), np.float64), make(B, np.float64), make(B, np.float64)
         click, cart, purchase = make((B, K), np.uint8), make((B, K), np.uint8), make((B, K), np.uint8)
         terminated, truncated = make(B, np.bool_), make(B, np.bool_)
-        observation = self.new_observation(B, state.context.shape[1], task.n_candidates, K, task.history)
+        observation = self.new_observation(
+            B, state.context.shape[1], task.n_candidates, K, task.history, task.memory
+        )
         if task.duplicates == "error":
             candidates = self.tables.candidates
             kernels.place(
@@ -105,9 +107,9 @@ class FusedEngine:
     ) -> Observation:
         """See `Engine`."""
         n_rows = rows.shape[0]
-        candidates = self.tables.candidates
+        candidates, task = self.tables.candidates, self.task
         before = Observation.empty(
-            n_rows, state.context.shape[1], self.task.n_candidates, self.task.slate_size, self.task.history
+            n_rows, state.context.shape[1], task.n_candidates, task.slate_size, task.history, task.memory
         )
         # A renewal is a fraction of a step: it takes twice the users to be worth waking the threads for.
         fused.renew(

@@ -49,9 +49,10 @@ class History:
         pages = task.max_steps if max_pages is None else max_pages
         distinct = max(1, min(pages * self.slate_size, n_items))
         width = 1 << (2 * distinct - 1).bit_length()  # at most half full
-        words = 1 + self.slate_size + task.history + max(32, 2 * width) // 32
+        self.pages_kept, self.clicks_kept = task.memory, task.history
+        self._places = max(1, task.memory) * self.slate_size  # positions of the pages in a record
+        words = 1 + self._places + task.history + max(32, 2 * width) // 32
         self.horizon = task.max_steps
-        self.clicks_kept = task.history
         self.head = np.empty((n_users, -(-words // 16) * 16), np.int32)  # whole cache lines
         self.table = np.empty((n_users, width), np.uint32)
         self.shown = np.empty((n_users, task.n_candidates), np.uint8)
@@ -77,7 +78,7 @@ class History:
             self.table,
             self.shown,
             self.totals,
-            self.slate_size + self.clicks_kept,
+            self._places + self.clicks_kept,
         )
 
     def note(
@@ -105,6 +106,7 @@ class History:
             click,
             purchase,
             compact,
+            self._places,
             self.clicks_kept,
             self.head,
             self.table,
@@ -136,7 +138,12 @@ class History:
         if out is None:
             n_rows = rows.shape[0] if by_row else self.head.shape[0]
             out = Observation.empty(
-                n_rows, context.shape[1], candidates.shape[1], self.slate_size, self.clicks_kept
+                n_rows,
+                context.shape[1],
+                candidates.shape[1],
+                self.slate_size,
+                self.clicks_kept,
+                self.pages_kept,
             )
         kernels.observe(
             rows.shape[0],

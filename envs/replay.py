@@ -69,6 +69,8 @@ def observe_log(
         last_purchase=np.zeros((M, K), np.float32),
         clicked=np.full((M, task.history), -1, np.int32),
         progress=np.zeros((M, 4), np.float32),
+        recent_items=np.full((M, task.memory * K), -1, np.int32),
+        recent_feedback=np.zeros((M, task.memory * K), np.float32),
     )
     if M == 0:
         return out
@@ -106,6 +108,11 @@ def observe_log(
                 elif field.name.startswith("last_"):
                     fill = -1 if field.name == "last_slate" else 0
                     getattr(out, field.name)[at] = _columns(getattr(seen, field.name), K, fill)
+            if task.memory:
+                L = steps.slate_size  # the log's pages may be longer or shorter than the task's
+                for name, fill in (("recent_items", -1), ("recent_feedback", 0)):
+                    pages = getattr(seen, name).reshape(-1, L)  # a page a row
+                    getattr(out, name)[at] = _columns(pages, K, fill).reshape(sessions.size, -1)
             history.note(sessions, slates[at], steps.click[at], steps.purchase[at])
     return out
 

@@ -50,6 +50,8 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
     | last_purchase | (K,) | float32 | 0 or 1 |
     | clicked | (H,) | int32 | the last H clicked products, newest first |
     | progress | (4,) | float32 | step/T, steps left/T, log(1 + clicks), log(1 + purchases) so far |
+    | recent_items | (M,) | int32 | where `TaskConfig.memory` keeps pages: these, newest first, each in slate order |
+    | recent_feedback | (M,) | float32 | of each place there: 0 shown only, 1 clicked, 2 bought |
 
     ## Rewards
     The mix of `TaskConfig.reward`: clicks, carts, purchases, revenue, margin, mean relevance, diversity, staying. The
@@ -233,4 +235,4 @@ def shown_page(result: StepResult | None, row: int) -> dict[str, Any]:
 
 
 def _first(observation: Observation) -> dict[str, NDArray[Any]]:
-    return {name: array[0] for name, array in observation.__dict__.items()}
+    return {name: array[0] for name, array in observation.as_dict().items()}

@@ -20,6 +20,7 @@ def action_space(task: TaskConfig) -> spaces.MultiDiscrete:
 def observation_space(world: World, task: TaskConfig) -> spaces.Dict:
     """One user's `Observation`, as a `Dict` of `Box`es; see `envs.observation.Observation` for the meanings."""
     N, K, H, T = task.n_candidates, task.slate_size, task.history, task.max_steps
+    M = task.memory * K
     last_item, last_query = world.features.n_items - 1, world.features.n_queries - 1
     anything = float(np.finfo(np.float32).max)
     most = math.log1p(T * K)
@@ -31,6 +32,7 @@ def observation_space(world: World, task: TaskConfig) -> spaces.Dict:
         return spaces.Box(low, high, (n,), np.float32)
 
     progress = spaces.Box(np.zeros(4, np.float32), np.array([1.0, 1.0, most, most], np.float32))
+    pages = {"recent_items": ids(M, last_item), "recent_feedback": numbers(M, 2.0)} if M else {}
     return spaces.Dict(
         {
             "query": ids(1, last_query),
@@ -43,5 +45,6 @@ def observation_space(world: World, task: TaskConfig) -> spaces.Dict:
             "last_purchase": numbers(K, 1.0),
             "clicked": ids(H, last_item),
             "progress": progress,
+            **pages,
         }
     )

@@ -70,6 +70,8 @@ class TaskConfig:
     """Pages T after which a session is truncated."""
     history: int = 10
     """Clicked items H kept in the observation."""
+    memory: int = 0
+    """Last pages kept whole in the observation, each position with its feedback (M = memory x K positions)."""
     click_weight: float = 1.0
     """The score of an episode, by which policies are compared whatever they were trained on, is
     click_weight x clicks + purchase_weight x purchases + revenue_weight x revenue."""

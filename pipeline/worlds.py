@@ -50,6 +50,7 @@ def task_for(config: TrainConfig, shop: ShopData) -> TaskConfig:
         n_candidates=n_candidates,
         max_steps=1 if shop.train.single_impressions else options.max_steps,
         history=options.history,
+        memory=options.memory,
         purchase_weight=options.purchase_weight,
         reward=config.reward,
     )

@@ -45,6 +45,7 @@ class DeviceFeed:
             task.n_candidates,
             task.slate_size,
             task.history,
+            task.memory,
         )
         self._fields = [
             (name, array.shape, array.dtype) for name, array in Observation.empty(*shape).as_dict().items()
@@ -63,7 +64,7 @@ class DeviceFeed:
         engine.new_observation = self._next
 
     def _next(
-        self, n_users: int, context: int, n_candidates: int, slate_size: int, history: int
+        self, n_users: int, context: int, n_candidates: int, slate_size: int, history: int, memory: int = 0
     ) -> Observation:
         """The arrays of the next block, once its last copy has left it."""
         self._at = (self._at + 1) % _SLABS
@@ -76,7 +77,7 @@ class DeviceFeed:
         for (name, shape, kind), start in zip(self._fields, self._offsets, strict=False):
             size = int(np.prod(shape)) * kind.itemsize
             arrays[name] = slab[start : start + size].view(kind).reshape(shape)
-        return Observation(**arrays)
+        return Observation.from_dict(arrays)
 
     def step(self, actions: NDArray[np.int64]) -> StepResult:
         """Advance all users and begin to send what they see."""

@@ -71,6 +71,7 @@ def note(
     click: Any,
     purchase: Any,
     compact: Any,  # whether pages are given for `rows` only
+    places: Any,  # positions of the pages kept
     history: Any,
     head: Any,
     table: Any,
@@ -80,7 +81,7 @@ def note(
     for i in prange(rows.shape[0]):
         r = np.int64(i)
         b = rows[r]
-        note_user(b, r if compact else b, slates, click, purchase, history, head, table, totals)
+        note_user(b, r if compact else b, slates, click, purchase, places, history, head, table, totals)
 
 
 @Twin
@@ -106,10 +107,12 @@ def observe(
     out_last_purchase: Any,
     out_clicked: Any,
     out_progress: Any,
+    out_recent_items: Any,
+    out_recent_feedback: Any,
 ) -> None:
     """Write what an agent sees of the users at `rows`."""
     n_rows, n_candidates = rows.shape[0], candidates.shape[1]
-    n_kept = out_last_slate.shape[1] + out_clicked.shape[1]
+    n_kept = max(out_last_slate.shape[1], out_recent_items.shape[1]) + out_clicked.shape[1]
     for c in prange((n_rows + _CHUNK - 1) // _CHUNK):
         chunk = np.int64(c)
         maybe, hits = np.empty(n_candidates, np.uint8), np.empty(n_candidates + 1, np.int32)
@@ -139,6 +142,8 @@ def observe(
                 out_last_purchase,
                 out_clicked,
                 out_progress,
+                out_recent_items,
+                out_recent_feedback,
             )
 
 

@@ -43,10 +43,12 @@ def _advance_portion(
     positions: Any, slates: Any, repairs: Any, click: Any, cart: Any, purchase: Any, left: Any, truncated: Any,
     parts: Any, reward: Any, score: Any, out_query: Any, out_context: Any, out_candidates: Any, out_scores: Any,
     out_seen: Any, out_last_slate: Any, out_last_click: Any, out_last_purchase: Any, out_clicked: Any,
-    out_progress: Any, wish: Any, numbers: Any, taken: Any, maybe: Any, hits: Any, anew: Any,
+    out_progress: Any, out_recent_items: Any, out_recent_feedback: Any, wish: Any, numbers: Any, taken: Any,
+    maybe: Any, hits: Any, anew: Any,
 ) -> None:  # fmt: skip
     """The users at rows[first:end]; see `advance`."""
     size, history = actions.shape[1], out_clicked.shape[1]
+    places = max(size, out_recent_items.shape[1])
     for i in range(first, end):
         b = rows[i]
         repairs[b] = place_user(b, query[b], actions, items, lengths, positions, slates, taken)
@@ -74,18 +76,18 @@ def _advance_portion(
             b, before, slates, positions, click, cart, purchase, left, scores, vectors, price, profit, weights,
             score_weights, parts, reward, score, totals,
         )  # fmt: skip
-        note_user(b, b, slates, click, purchase, history, head, table, totals)
+        note_user(b, b, slates, click, purchase, places, history, head, table, totals)
         truncated[b] = not gone and head[b, 0] >= max_steps
     for i in range(first, end):
         b = rows[i]
         if anew[i - first]:
-            recount_user(b, query[b], items, size + history, head, table, shown, maybe, hits)
+            recount_user(b, query[b], items, places + history, head, table, shown, maybe, hits)
         else:
             recall_user(b, positions, shown)
         observe_user(
             b, b, query[b], query[b], context, items, scores, max_steps, head, shown, totals, out_query,
             out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
-            out_last_purchase, out_clicked, out_progress,
+            out_last_purchase, out_clicked, out_progress, out_recent_items, out_recent_feedback,
         )  # fmt: skip
 
 
@@ -136,6 +138,8 @@ def advance(
     out_last_purchase: Any,
     out_clicked: Any,
     out_progress: Any,
+    out_recent_items: Any,
+    out_recent_feedback: Any,
 ) -> None:
     """Show a page to the users at `rows`: place, respond, value, remember, observe."""
     n_rows, size, n_candidates = rows.shape[0], actions.shape[1], items.shape[1]
@@ -149,7 +153,8 @@ def advance(
             items, scores, lengths, vectors, apart, price, profit, weights, score_weights, head, table, shown,
             totals, max_steps, positions, slates, repairs, click, cart, purchase, left, truncated, parts, reward,
             score, out_query, out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
-            out_last_purchase, out_clicked, out_progress, wish, numbers, taken, maybe, hits, anew,
+            out_last_purchase, out_clicked, out_progress, out_recent_items, out_recent_feedback, wish, numbers,
+            taken, maybe, hits, anew,
         )  # fmt: skip
 
 
@@ -165,11 +170,12 @@ def _renew_portion(
     context: Any, seed: Any, items: Any, scores: Any, head: Any, table: Any, shown: Any, totals: Any,
     max_steps: Any, out_query: Any, out_context: Any, out_candidates: Any, out_scores: Any, out_seen: Any,
     out_last_slate: Any, out_last_click: Any, out_last_purchase: Any, out_clicked: Any, out_progress: Any,
-    last_query: Any, last_context: Any, last_candidates: Any, last_scores: Any, last_seen: Any,
-    last_last_slate: Any, last_last_click: Any, last_last_purchase: Any, last_clicked: Any, last_progress: Any,
+    out_recent_items: Any, out_recent_feedback: Any, last_query: Any, last_context: Any, last_candidates: Any,
+    last_scores: Any, last_seen: Any, last_last_slate: Any, last_last_click: Any, last_last_purchase: Any,
+    last_clicked: Any, last_progress: Any, last_recent_items: Any, last_recent_feedback: Any,
 ) -> None:  # fmt: skip
     """The users at rows[first:end]; see `renew`."""
-    n_kept = out_last_slate.shape[1] + out_clicked.shape[1]
+    n_kept = max(out_last_slate.shape[1], out_recent_items.shape[1]) + out_clicked.shape[1]
     for i in range(first, end):
         b = rows[i]
         user[b] = users[i]
@@ -188,12 +194,14 @@ def _renew_portion(
         _copy_row(out_last_purchase, b, last_last_purchase, i)
         _copy_row(out_clicked, b, last_clicked, i)
         _copy_row(out_progress, b, last_progress, i)
+        _copy_row(out_recent_items, b, last_recent_items, i)
+        _copy_row(out_recent_feedback, b, last_recent_feedback, i)
     for i in range(first, end):
         b = rows[i]
         observe_user(
             b, b, query[b], query[b], context, items, scores, max_steps, head, shown, totals, out_query,
             out_context, out_candidates, out_scores, out_seen, out_last_slate, out_last_click,
-            out_last_purchase, out_clicked, out_progress,
+            out_last_purchase, out_clicked, out_progress, out_recent_items, out_recent_feedback,
         )  # fmt: skip
 
 
@@ -226,6 +234,8 @@ def renew(
     out_last_purchase: Any,
     out_clicked: Any,
     out_progress: Any,
+    out_recent_items: Any,
+    out_recent_feedback: Any,
     last_query: Any,  # out (R, ...) the observation that stood there before
     last_context: Any,
     last_candidates: Any,
@@ -236,6 +246,8 @@ def renew(
     last_last_purchase: Any,
     last_clicked: Any,
     last_progress: Any,
+    last_recent_items: Any,
+    last_recent_feedback: Any,
 ) -> None:
     """Keep the observations at `rows` aside, let the next users begin there, and observe them."""
     n_rows = rows.shape[0]
@@ -245,6 +257,7 @@ def renew(
             first, min(first + portion, n_rows), rows, users, shop, user, step, query, hidden, context, seed,
             items, scores, head, table, shown, totals, max_steps, out_query, out_context, out_candidates,
             out_scores, out_seen, out_last_slate, out_last_click, out_last_purchase, out_clicked, out_progress,
-            last_query, last_context, last_candidates, last_scores, last_seen, last_last_slate, last_last_click,
-            last_last_purchase, last_clicked, last_progress,
+            out_recent_items, out_recent_feedback, last_query, last_context, last_candidates, last_scores,
+            last_seen, last_last_slate, last_last_click, last_last_purchase, last_clicked, last_progress,
+            last_recent_items, last_recent_feedback,
         )  # fmt: skip

@@ -3,12 +3,13 @@
 Functions of one row, for the kernels of `envs.kernels.core` (part by part) and `envs.kernels.fused` (all in one pass):
 both run the same code and give the same bits.
 
-A session's record is three rows. `head` (int32) holds the pages so far, the last page (item, click and purchase packed
-in a word a position), the last H clicked items, and a filter of the items shown; `table` (uint32) holds how often each
-item was shown, by open addressing (item in the upper 24 bits, count in the lower 8); `shown` (uint8) holds the same
-for the candidates of the current query, by position. Only a new query needs the table: the filter, a few cache lines
-at one bit an item, says which of its N candidates may have been seen, and those are looked up. So a step costs the
-N candidates and the K shown items, whatever the catalogue's size. Counts stop at 255.
+A session's record is three rows. `head` (int32) holds the pages so far, the pages kept, newest first (item, click and
+purchase packed in a word a position; at least the last page), the last H clicked items, and a filter of the items
+shown; `table` (uint32) holds how often each item was shown, by open addressing (item in the upper 24 bits, count in
+the lower 8); `shown` (uint8) holds the same for the candidates of the current query, by position. Only a new query
+needs the table: the filter, a few cache lines at one bit an item, says which of its N candidates may have been seen,
+and those are looked up. So a step costs the N candidates and the K shown items, whatever the catalogue's size. Counts
+stop at 255.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = [
 MOST_ITEMS = 1 << 24
 """Item ids must be smaller: they are packed with counts and marks into words of 32 bits (and SB3 casts to float32)."""
 
-_PAGE = 1  # first column of the last page in `head`; column 0 counts the pages
+_PAGE = 1  # first column of the pages kept in `head`, the last page first; column 0 counts the pages
 _ID = MOST_ITEMS - 1
 _CLICK, _PURCHASE = 1 << 24, 1 << 25
 _MOST = np.uint32(255)  # counts stop here
@@ -97,7 +98,7 @@ def place_user(
 
 @inline_device
 def clear_user(b: Any, head: Any, table: Any, shown: Any, totals: Any, n_kept: Any) -> None:
-    """Forget the session of row b; `n_kept` items, K positions and H clicks, are remembered of it."""
+    """Forget the session of row b; `n_kept` items, those of the pages kept and H clicks, are remembered."""
     head[b, 0] = 0
     for j in range(_PAGE, _PAGE + n_kept):
         head[b, j] = -1
@@ -118,6 +119,7 @@ def note_user(
     slates: Any,  # (R, K) -1: unknown or empty
     click: Any,  # (R, K)
     purchase: Any,  # (R, K)
+    places: Any,  # positions of the pages kept, a multiple of K
     history: Any,
     head: Any,
     table: Any,
@@ -125,8 +127,10 @@ def note_user(
 ) -> None:
     """Write the shown page of row r and its feedback into the record of row b."""
     size = slates.shape[1]
-    clicked, seen = _PAGE + size, _PAGE + size + history
+    clicked, seen = _PAGE + places, _PAGE + places + history
     last_bit = np.uint32(_filter_bits(table) - 1)
+    for j in range(clicked - 1, _PAGE + size - 1, -1):  # older pages move back by one; none where one is kept
+        head[b, j] = head[b, j - size]
     for k in range(size):
         item = slates[r, k]
         if item < 0:
@@ -160,7 +164,7 @@ def recount_user(
     b: Any,
     q: Any,
     candidates: Any,  # (Q, N)
-    n_kept: Any,  # K + H
+    n_kept: Any,  # positions of the pages kept, and H
     head: Any,
     table: Any,
     shown: Any,  # (B, N), row b is written
@@ -221,10 +225,12 @@ def observe_user(
     out_last_purchase: Any,  # (R, K)
     out_clicked: Any,  # (R, H)
     out_progress: Any,  # (R, 4)
+    out_recent_items: Any,  # (R, M)
+    out_recent_feedback: Any,  # (R, M)
 ) -> None:
     """Write what an agent sees of record b, with row q of the candidates and the query number `asked`, to row r."""
-    size, history = out_last_slate.shape[1], out_clicked.shape[1]
-    clicked = _PAGE + size
+    size, history, memory = out_last_slate.shape[1], out_clicked.shape[1], out_recent_items.shape[1]
+    clicked = _PAGE + max(size, memory)
     n_candidates = candidates.shape[1]
     out_query[r, 0] = asked
     for j in range(context.shape[1]):
@@ -247,6 +253,11 @@ def observe_user(
     out_progress[r, 1] = max(horizon - pages, 0) / horizon
     out_progress[r, 2] = math.log1p(totals[b, 0])
     out_progress[r, 3] = math.log1p(totals[b, 1])
+    for j in range(memory):
+        mark = head[b, _PAGE + j]
+        out_recent_items[r, j] = -1 if mark < 0 else mark & _ID
+        feedback = 2.0 if mark & _PURCHASE else (1.0 if mark & _CLICK else 0.0)
+        out_recent_feedback[r, j] = 0.0 if mark < 0 else feedback
 
 
 @inline_device

@@ -58,7 +58,7 @@ A `Dict` of `Box`es; -1 means none.
 | last_purchase | ({K},) | float32 | 0, 1 | its purchases |
 | clicked | ({H},) | int32 | -1 .. {items} | the last {H} clicked items, newest first |
 | progress | (4,) | float32 | 0 .. 1, then 0 .. {most} | step/{T}, steps left/{T}, log(1 + clicks), log(1 + purchases) |
-
+{pages}
 Ids are rows of the tables in `world.features`: vectors of width {D}, {columns}, category, price.
 """
 
@@ -170,6 +170,7 @@ def _spaces(shop: ShopSpec, task: TaskConfig) -> str:
         last=task.n_candidates - 1,
         T=task.max_steps,
         H=task.history,
+        pages=_pages(shop, task),
         D=shop.width,
         F=ShopperSimulator.context_size,
         queries=shop.n_queries - 1,
@@ -177,6 +178,17 @@ def _spaces(shop: ShopSpec, task: TaskConfig) -> str:
         context=", ".join(ShopperSimulator.context_names),
         most=f"{math.log1p(task.max_steps * task.slate_size):.2f}",
         columns=", ".join(columns),
+    )
+
+
+def _pages(shop: ShopSpec, task: TaskConfig) -> str:
+    """What is observed of whole pages."""
+    if not task.memory:
+        return "\n`TaskConfig(memory=m)` adds the last m pages whole: `recent_items` and `recent_feedback`."
+    M = task.memory * task.slate_size
+    return (
+        f"| recent_items | ({M},) | int32 | -1 .. {shop.n_items - 1} | the last {task.memory} pages, newest first |\n"
+        f"| recent_feedback | ({M},) | float32 | 0, 1, 2 | of each place there: shown only, clicked, bought |\n"
     )
 
 

@@ -32,8 +32,10 @@ class FlatObservation(
         super().__init__(env)
         self._inner = slate_env(env, "FlatObservation")
         world, N = self._inner.world, self._inner.task.n_candidates
-        size = 3 * world.features.item_vectors.shape[1] + 3 * N + world.simulator.context_size + 4
-        size += N if "action_mask" in observed_dict(env, "FlatObservation").spaces else 0
+        observed = observed_dict(env, "FlatObservation").spaces
+        vectors = 4 if "recent_items" in observed else 3
+        size = vectors * world.features.item_vectors.shape[1] + 3 * N + world.simulator.context_size + 4
+        size += N if "action_mask" in observed else 0
         most = float(np.finfo(np.float32).max)
         self.observation_space = spaces.Box(-most, most, (size,), np.float32)
 
@@ -45,11 +47,12 @@ class FlatObservation(
 
 
 def flatten_observation(observation: Observation, features: FeatureTables) -> NDArray[np.float32]:
-    """Observations as vectors (B, 3 D + 3 N + F + 4).
+    """Observations as vectors (B, 3 D + 3 N + F + 4), or (B, 4 D + 3 N + F + 4) where pages are kept.
 
     In this order: the query's vector (D), the mean vector of the clicked items (D), the mean vector of the
     candidates (D), the candidates' scores (N), their likeness to the clicked mean (N), how often each was seen
-    (N), the user's context (F), and progress (4).
+    (N), the user's context (F), progress (4); and, where pages are kept (`TaskConfig.memory`), the mean vector of the
+    items on them that were not clicked (D).
     """
     query = observation.query[:, 0]  # (B,)
     query_vector = np.where((query >= 0)[:, None], features.query_vectors[query], 0.0)  # (B, D)
@@ -66,6 +69,11 @@ def flatten_observation(observation: Observation, features: FeatureTables) -> ND
         observation.context,
         observation.progress,
     ]
+    if observation.recent_items.shape[1]:
+        skipped = np.where(
+            observation.recent_feedback == 0.0, observation.recent_items, np.int32(-1)
+        )  # (B, M)
+        parts.append(_mean_vector(skipped, features))
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 

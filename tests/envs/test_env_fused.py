@@ -65,6 +65,7 @@ def tasks(draw):
         n_candidates=draw(st.integers(size, 25)),  # up to 19 of them padding
         max_steps=draw(st.integers(1, 7)),
         history=draw(st.integers(0, 4)),
+        memory=draw(st.sampled_from([0, 0, 1, 3])),
         revenue_weight=draw(st.sampled_from([0.0, 0.1])),
         reward=RewardMix(cart=0.5, revenue=0.01, margin=0.1, diversity=1.0, stay=0.2),
     )

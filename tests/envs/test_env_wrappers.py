@@ -24,7 +24,15 @@ from envs.single import SlateEnv
 from envs.tasks import make_task
 from envs.toy import toy_world
 from envs.world import RewardMix, TaskConfig
-from envs.wrappers import FlatObservation, HistoryLength, MixReward, RecordSessions, ScoreAction, SlotBySlot
+from envs.wrappers import (
+    FlatObservation,
+    HistoryLength,
+    MemoryLength,
+    MixReward,
+    RecordSessions,
+    ScoreAction,
+    SlotBySlot,
+)
 
 TASK = TaskConfig(slate_size=4, n_candidates=15, max_steps=5, history=3)
 MIX = RewardMix(click=0.5, cart=0.25, purchase=2.0, revenue=0.1, relevance=1.0, diversity=0.7, stay=0.3)
@@ -82,6 +90,18 @@ def test_history_length_around_slots(world):
     around = HistoryLength(SlotBySlot(make(world)), 6)
     choices = np.random.default_rng(1).integers(15, size=80)
     assert same(rollout(slots, choices), rollout(around, choices))
+
+
+@pytest.mark.parametrize("m", [0, 1, 2, 7])
+def test_memory_length_equals_a_task_of_that_memory(world, m):
+    steps = actions(30)
+    expected = rollout(make(world, dataclasses.replace(TASK, memory=m)), steps)
+    env = MemoryLength(make(world, dataclasses.replace(TASK, memory=3)), m)
+    assert same(rollout(env, steps), expected)
+    assert env.observation_space == make(world, dataclasses.replace(TASK, memory=m)).observation_space
+    slots = MemoryLength(SlotBySlot(make(world)), m)
+    choices = np.random.default_rng(1).integers(15, size=80)
+    assert same(rollout(slots, choices), rollout(SlotBySlot(MemoryLength(make(world), m)), choices))
 
 
 def test_mix_reward_equals_a_task_of_that_mix(world):
@@ -245,6 +265,7 @@ STACKS = {
     "SlotBySlot": SlotBySlot,
     "FlatObservation": FlatObservation,
     "HistoryLength": functools.partial(HistoryLength, h=7),
+    "MemoryLength": functools.partial(MemoryLength, m=2),
     "MixReward": functools.partial(MixReward, mix=MIX),
     "RecordSessions": lambda env: RecordSessions(env, SessionRecorder(WORLD, TASK)),
     "all": lambda env: FlatObservation(
@@ -304,3 +325,5 @@ def test_wrappers_say_where_they_belong(world):
 def test_a_history_has_a_length(world, h):
     with pytest.raises(InputError, match="history's length"):
         HistoryLength(make(world), h)
+    with pytest.raises(InputError, match="memory's length"):
+        MemoryLength(make(world), h)
