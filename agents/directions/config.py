@@ -1,0 +1,66 @@
+"""Settings of the agents that point into the space of items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from behavior.errors import InputError
+
+__all__ = ["DirectionConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionConfig:
+    """SAC (Haarnoja et al., ICML 2018) or TD3 (Fujimoto et al., ICML 2018) over `envs.wrappers.proto.ProtoAction`.
+
+    The action is a direction in the space of item vectors and the weights of the candidates' columns (`ItemColumns`).
+    """
+
+    algorithm: Literal["sac", "td3"] = "sac"
+    """Which of SB3's."""
+    n_envs: int = 64
+    """Users served side by side."""
+    gamma: float = 0.9
+    """Discount per page."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    buffer_size: int = 200_000
+    """Pages kept for replay."""
+    learning_starts: int = 4_000
+    """Pages served by random directions before the first update."""
+    batch_size: int = 512
+    """Pages in a minibatch."""
+    gradient_steps: int = 2
+    """Updates after each step of all users."""
+    tau: float = 0.005
+    """Share of the way to the online networks that the target networks move after each update."""
+    width: int = 128
+    """Units of the two hidden layers of actor and critics."""
+    noise: float = 0.3
+    """TD3: standard deviation of the exploration, in units of the action's box."""
+    history: int = 10
+    """Recent clicks that make up what the user seems to like, in the columns."""
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ("sac", "td3"):
+            raise InputError(
+                f"algorithm is {self.algorithm!r}", where="DirectionConfig", mend="choose sac or td3"
+            )
+        for name in (
+            "n_envs",
+            "learning_rate",
+            "buffer_size",
+            "batch_size",
+            "gradient_steps",
+            "width",
+            "history",
+        ):
+            if not getattr(self, name) > 0:
+                raise InputError(
+                    f"{name} is {getattr(self, name)}", where="DirectionConfig", mend="give more than 0"
+                )
+        if not 0 <= self.gamma < 1:
+            raise InputError(
+                f"gamma is {self.gamma}", where="DirectionConfig", mend="give a discount from 0 to below 1"
+            )
