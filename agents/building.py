@@ -90,7 +90,7 @@ def build_policy(
     sizes: dict[str, Any] = {"tables": tables, "network": config.network}
     if isinstance(config, PPOConfig):
         return PlackettLucePolicy(observations, actions, lambda _: 0.0, **sizes, reward=reward)
-    return SlateQPolicy(observations, actions, lambda _: 0.0, **sizes, form=form_of(config))
+    return SlateQPolicy(observations, actions, lambda _: 0.0, **sizes, reward=reward, form=form_of(config))
 
 
 def build_learner(
@@ -141,8 +141,8 @@ def build_learner(
             policy_kwargs={
                 "tables": tables,
                 "network": network,
-                "form": form_of(config)
-                | {"click_reward": task.reward.click, "purchase_reward": task.reward.purchase},
+                "reward": task.reward,
+                "form": form_of(config),
             },
             **options_of(config),
             **shared,

@@ -27,6 +27,7 @@ from agents.dqn.network import PADDING
 from agents.dqn.policy import SlateQPolicy
 from agents.dqn.replay import BlockReplay, Blocks
 from agents.dqn.returns import block_returns
+from agents.networks import PageInputs
 from agents.ranks import Ranks
 from envs.sb3 import SlateVecEnv
 
@@ -234,21 +235,22 @@ class SlateDQN(DQN):
             last=last,
         )
 
-    def targets(self, batch: Blocks, online: Any, target: Any) -> Tensor:
-        """Targets y (L, M) of a batch, given the values of both networks on all its observations."""
-        with torch.no_grad():
-            slates = (online if self.double else target).best_slates(self.policy.q_net.optimiser)
-            after = target.slate_value(slates)[batch.successor]  # (L, M)
-            return block_returns(
-                batch.reward,
-                after,
-                batch.going_on,
-                batch.ended,
-                gamma=self.gamma,
-                n_steps=self.return_steps,
-                trace_decay=self.trace_decay,
-                cut=batch.explored if self.cut_traces else None,
-            )
+    @torch.no_grad()
+    def targets(self, batch: Blocks, page: PageInputs) -> Tensor:
+        """Targets y (L, M) of a batch with the features `page` of all its observations."""
+        online, target = self.policy.q_net, self.policy.q_net_target
+        slates = (online if self.double else target).values(page).best_slates(online.optimiser)
+        values, places = target.slate_values(page, slates)
+        return block_returns(
+            batch.reward,
+            values.slate_value(places)[batch.successor],
+            batch.going_on,
+            batch.ended,
+            gamma=self.gamma,
+            n_steps=self.return_steps,
+            trace_decay=self.trace_decay,
+            cut=batch.explored if self.cut_traces else None,
+        )
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Minimise the loss on `gradient_steps` minibatches from the replay."""
@@ -260,21 +262,19 @@ class SlateDQN(DQN):
         sums = torch.zeros(len(_LOGGED), device=self.device)
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, self.block, self.generator, self.recent)
-            with torch.no_grad():
-                page = network.page(batch.observations)
-                target = self.policy.q_net_target.values(page)
-            online = network.values(page)
-            y = self.targets(batch, online, target).flatten()
-            n = y.shape[0]
+            page = network.page(batch.observations)
+            y = self.targets(batch, page).flatten()
             shown, click, purchase = (
                 part.flatten(0, 1) for part in (batch.slates, batch.click, batch.purchase)
             )
-            here = online.head(n)
+            first = PageInputs(*(part[: y.shape[0]] for part in page))
+            # Gradients come from the items that were shown; the many others have been looked at without any.
+            here, places = network.slate_values(first, shown)
             estimate = (
-                here.slate_value(shown) if self.expected else here.realised_value(shown, click, purchase)
+                here.slate_value(places) if self.expected else here.realised_value(places, click, purchase)
             )
             td_loss = ((estimate - y) / network.value_scale).square().mean()
-            click_loss, purchase_loss = here.response_loss(shown, click, purchase)
+            click_loss, purchase_loss = here.response_loss(places, click, purchase)
             loss = self.value_coef * td_loss + self.feedback_coef * (click_loss + purchase_loss)
             self.policy.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

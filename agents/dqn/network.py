@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
@@ -13,8 +14,10 @@ from torch.nn import functional
 from agents.dqn.values import PADDING, ChoiceValues, PageValues
 from agents.network_config import NetworkConfig
 from agents.networks import CandidateScorer, PageFeatures, PageInputs, SessionEncoder
+from agents.page_features import purchase_worth
 from agents.response import ResponseModel
 from encoders.features import FeatureTables
+from envs.world import RewardMix
 
 __all__ = ["PADDING", "PageValues", "SlateQNetwork"]
 
@@ -32,11 +35,10 @@ class SlateQNetwork(BasePolicy):
         choice: 'additive' (`PageValues`) or 'multinomial' (`ChoiceValues`).
         optimiser: How slates are chosen: 'topk', 'greedy' or 'exact'.
         crowding: Additive form: whether like items on one page may cost.
-        click_reward: What a click is worth at first.
-        purchase_reward: What a purchase is worth at first.
+        reward: The environment's reward: what a click and a purchase of each item are worth at once.
     """
 
-    worth: Tensor
+    purchase_worth: Tensor
 
     def __init__(
         self,
@@ -48,18 +50,21 @@ class SlateQNetwork(BasePolicy):
         choice: str = "additive",
         optimiser: str = "topk",
         crowding: bool = False,
-        click_reward: float = 1.0,
-        purchase_reward: float = 5.0,
+        reward: RewardMix | None = None,
     ) -> None:
         super().__init__(
             observation_space, action_space, features_extractor=FlattenExtractor(spaces.Box(-1.0, 1.0, (1,)))
         )
         self.page = PageFeatures.for_spaces(tables, observation_space, action_space)
         self.slate_size = self.page.slate_size
-        self.value_scale = network.value_scale
         self.choice, self.optimiser, self.crowding = choice, optimiser, crowding
-        # Part of the weights: they are what the learned values are added to.
-        self.register_buffer("worth", torch.tensor([click_reward, purchase_reward]))
+        reward = reward or RewardMix()
+        buy = np.append(purchase_worth(tables, reward), np.float32(0))
+        # What is learned is counted in units of a usual click with what may follow it; values are in units of reward.
+        self.unit = max(abs(reward.click), 0.2 * float(np.abs(buy).mean())) or 1.0
+        self.value_scale = self.unit * network.value_scale
+        self.click_worth = reward.click
+        self.register_buffer("purchase_worth", torch.from_numpy(buy), persistent=False)
         self.scorer = CandidateScorer(self.page, network, n_outputs=2 if choice == "multinomial" else 3)
         self.response = ResponseModel(self.page, network, slate_size=self.slate_size)
         self.state = SessionEncoder(self.page, network)
@@ -80,7 +85,9 @@ class SlateQNetwork(BasePolicy):
     def values(self, page: PageInputs) -> PageValues | ChoiceValues:
         """Values of `B` pages whose features are known."""
         parts = self.scorer(page).unbind(2)
-        clicked, purchased = self.worth[0] + parts[0], self.worth[1] + parts[1]
+        last = self.purchase_worth.shape[0] - 1
+        buy = self.purchase_worth[torch.where(page.items < 0, last, page.items).long()]  # (B, N)
+        clicked, purchased = self.click_worth + self.unit * parts[0], buy + self.unit * parts[1]
         state = self.state(page)
         untouched = self.value_scale * self.untouched(state).squeeze(1)
         response = self.response(page)
@@ -88,15 +95,20 @@ class SlateQNetwork(BasePolicy):
             return ChoiceValues(untouched, clicked, purchased, response, page.valid)
         return PageValues(
             untouched=untouched,
-            shown=parts[2],
+            shown=self.unit * parts[2],
             clicked=clicked,
             purchased=purchased,
             response=response,
             valid=page.valid,
             exposure=self.slate_size * torch.softmax(self.exposure, dim=0),
-            crowding=functional.softplus(self.crowded(state)) if self.crowding else None,
+            crowding=self.unit * functional.softplus(self.crowded(state)) if self.crowding else None,
             vectors=page.vectors if self.crowding else None,
         )
+
+    def slate_values(self, page: PageInputs, slates: Tensor) -> tuple[PageValues | ChoiceValues, Tensor]:
+        """Values of the items of `slates` (B, K) alone, and the slates by their places among them."""
+        places = torch.arange(slates.shape[1], device=slates.device).expand_as(slates)
+        return self.values(page.shown(slates)), places
 
     def scores(self, observation: PyTorchObs) -> Tensor:
         """Scores (B, N) whose order is that of the chosen slates: the K chosen come first.

@@ -50,7 +50,8 @@ class PickOne:
         """Chance (S, A, K + 1) of picking each position of each slate, or none (last column)."""
         weight = self.odds[:, self.slates] * self.looked  # (S, A, K)
         below = 1.0 + weight.sum(2, keepdims=True)
-        return np.concatenate([weight, np.ones_like(below)], axis=2) / below
+        chances: NDArray[np.float64] = np.concatenate([weight, np.ones_like(below)], axis=2) / below
+        return chances
 
     def solve(self, gamma: float, *, tolerance: float = 1e-12) -> NDArray[np.float64]:
         """Q*(s, A), (S, A): rewards are clicks, sessions end by leaving alone."""
@@ -62,14 +63,14 @@ class PickOne:
         while True:
             value = q.max(1)  # (S,)
             later = (1.0 - self.leave) * value[self.after]  # (S, I + 1)
-            new = (chance * (reward + gamma * later[:, outcome])).sum(2)
+            new: NDArray[np.float64] = (chance * (reward + gamma * later[:, outcome])).sum(2)
             if np.abs(new - q).max() < tolerance:
                 return new
             q = new
 
     def world(self) -> World:
         """The task as a world; the state is told by the context, the items by one vector each."""
-        n_states, n_items = self.odds.shape
+        n_items = self.odds.shape[1]
         unit = np.eye(n_items, dtype=np.float32)
         nothing = np.zeros((1, n_items), np.float32)
         return World(
@@ -106,7 +107,8 @@ class PickOneUsers:
 
     def __init__(self, task: PickOne) -> None:
         self.task = task
-        self.n_items, self.n_queries, self.slate_size = task.odds.shape[1], 1, None
+        self.n_items, self.n_queries = task.odds.shape[1], 1
+        self.slate_size: int | None = None
         self.context_size = task.odds.shape[0]
 
     def begin(self, users: NDArray[np.int64], *, seed: int) -> SessionState:

@@ -13,6 +13,7 @@ from torch import Tensor
 from agents.dqn.network import SlateQNetwork
 from agents.network_config import NetworkConfig
 from encoders.features import FeatureTables
+from envs.world import RewardMix
 
 __all__ = ["SlateQPolicy"]
 
@@ -26,6 +27,7 @@ class SlateQPolicy(DQNPolicy):
         lr_schedule: SB3's schedule.
         tables: The public tables.
         network: Sizes.
+        reward: The environment's reward.
         form: Settings of `SlateQNetwork` beyond its sizes.
         **kwargs: SB3's optimiser options.
     """
@@ -41,10 +43,12 @@ class SlateQPolicy(DQNPolicy):
         *,
         tables: FeatureTables,
         network: NetworkConfig | None = None,
+        reward: RewardMix | None = None,
         form: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self._tables, self._network, self._form = tables, network or NetworkConfig(), dict(form or {})
+        self._tables, self._network, self._reward = tables, network or NetworkConfig(), reward
+        self._form = dict(form or {})
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)  # type: ignore[arg-type]
 
     def make_q_net(self) -> SlateQNetwork:  # type: ignore[override]
@@ -56,6 +60,7 @@ class SlateQPolicy(DQNPolicy):
             self.action_space,
             tables=self._tables,
             network=self._network,
+            reward=self._reward,
             **self._form,
         ).to(self.device)
 

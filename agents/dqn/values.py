@@ -63,17 +63,6 @@ class PageValues(NamedTuple):
         worth = (shown if self.exposure is None else shown * self.exposure) + click * self.gain().unsqueeze(2)
         return torch.where(self.valid.unsqueeze(2), worth, PADDING)
 
-    def head(self, n: int) -> PageValues:
-        """The values of the first `n` pages."""
-        parts = {
-            name: part[:n]
-            for name, part in self._asdict().items()
-            if isinstance(part, Tensor) and name != "exposure"
-        }
-        response = self.response
-        first = response._replace(attraction=response.attraction[:n], conversion=response.conversion[:n])
-        return self._replace(response=first, **parts)
-
     def item_values(self) -> Tensor:
         """What showing a candidate adds to the page, averaged over positions (B, N); very low at padding."""
         shown = self.shown if self.exposure is None else self.shown * self.exposure.mean()
@@ -174,17 +163,6 @@ class ChoiceValues(NamedTuple):
     def gain(self) -> Tensor:
         """How much more the choice of each candidate is worth than none, (B, N)."""
         return self.clicked + torch.sigmoid(self.response.conversion) * self.purchased
-
-    def head(self, n: int) -> ChoiceValues:
-        """The values of the first `n` pages."""
-        parts = {
-            name: part[:n]
-            for name, part in self._asdict().items()
-            if isinstance(part, Tensor) and name != "exposure"
-        }
-        response = self.response
-        first = response._replace(attraction=response.attraction[:n], conversion=response.conversion[:n])
-        return self._replace(response=first, **parts)
 
     def item_values(self) -> Tensor:
         """Odds times gain (B, N), by which top-k sorts; very low at padding."""

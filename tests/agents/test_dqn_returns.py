@@ -24,7 +24,7 @@ def returns(n_steps: int, trace_decay: float, **changes: Tensor) -> list[float]:
         "going_on": column(1, 1, 1, 1),
         "ended": column(0, 0, 0, 0).bool(),
     } | changes
-    found = block_returns(**given, gamma=GAMMA, n_steps=n_steps, trace_decay=trace_decay)  # type: ignore[arg-type]
+    found = block_returns(**given, gamma=GAMMA, n_steps=n_steps, trace_decay=trace_decay)
     return found.flatten().tolist()
 
 
@@ -61,4 +61,6 @@ def test_a_session_cut_by_the_limit_keeps_the_value_beyond() -> None:
 def test_traces_stop_before_explored_pages() -> None:
     explored = column(1, 0, 1, 0).bool()  # what was done on page 1 itself is what its value is about
     found = returns(4, 1.0, cut=explored)
-    assert found == pytest.approx([1 + 0.9 * 2 + 0.81 * 20, 2 + 0.9 * 20, 3 + 0.9 * 4 + 0.81 * 40, 4 + 0.9 * 40])
+    assert found == pytest.approx(
+        [1 + 0.9 * 2 + 0.81 * 20, 2 + 0.9 * 20, 3 + 0.9 * 4 + 0.81 * 40, 4 + 0.9 * 40]
+    )
