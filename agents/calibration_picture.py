@@ -47,8 +47,10 @@ def draw_calibration(pairs: ValuePairs, heading: str = "") -> NDArray[np.uint8]:
     slope = "" if np.isnan(found.slope) else f", slope {found.slope:.2f}"
     draw.text((10, 8), f"{heading}: value of {found.n:,} pages{slope}, error {found.error:.2f}", _INK, bold)
 
-    low = float(min(found.predicted.min(), np.percentile(pairs.realised, 2), 0.0))
-    high = float(max(found.predicted.max(), np.percentile(pairs.realised, 98), low + 1.0))
+    # The bins fill the panel; single returns scatter far beyond it.
+    means = np.concatenate([found.predicted, found.realised])
+    low = float(min(means.min(), 0.0))
+    high = float(max(1.3 * means.max(), low + 1.0))
     place = _axes(draw, small, 0, (low, high), (low, high), "predicted", "realised return")
     every = max(1, found.n // _MOST_POINTS)
     for x, y in zip(pairs.predicted[::every], pairs.realised[::every], strict=True):

@@ -10,27 +10,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Image
 from tqdm import tqdm
 
 from agents.base import Policy
 from agents.clock import Stopwatch
 from agents.exploration import exploration
 from agents.page_tally import PageTally
+from agents.picture_log import log_picture
 from envs.results import StepResult
 from envs.sb3 import SlateVecEnv
 
 __all__ = [
-    "NOT_TEXT",
     "CheckpointCallback",
     "EvaluationCallback",
     "MetricsCallback",
     "next_moment",
     "slate_env",
 ]
-
-NOT_TEXT = ("stdout", "log", "json", "csv")
-"""Where SB3's logger cannot put a picture."""
 
 _SB3_NAMES = {"reward": "mean_reward", "length": "mean_ep_length"}
 
@@ -56,7 +52,7 @@ class MetricsCallback(BaseCallback):
         probed: At most so many users' last page tells of exploration; the greedy rule is asked once a point.
     """
 
-    def __init__(self, every: int, total_steps: int, *, progress: bool = True, probed: int = 256) -> None:
+    def __init__(self, every: int, total_steps: int, *, progress: bool = True, probed: int = 128) -> None:
         super().__init__()
         self.every, self.total_steps, self.progress, self.probed = every, total_steps, progress, probed
         self._bar: tqdm[Any] | None = None
@@ -154,7 +150,8 @@ class EvaluationCallback(BaseCallback):
         best_so_far: Its best value before.
         save_best: Called with the figures when they are the best so far.
         reference_scores: 'random' and 'oracle', for `eval/share_of_gap`.
-        picture: Draws pages by the policy (height, width, 3), logged as `slate/first_pages`.
+        picture: Draws pages by the policy (height, width, 3), logged as `slate/first_pages`: at the first evaluation
+            and the last, and in between no oftener than every eighth of the training (TensorBoard keeps ten).
         at_start: Whether to judge before the first step; a resumed run has done so already.
     """
 
@@ -180,6 +177,7 @@ class EvaluationCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._next = next_moment(self.num_timesteps, self.every)
+        self._draw_next = self.num_timesteps
         if self.at_start:
             self._judge()
 
@@ -192,6 +190,7 @@ class EvaluationCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        self._draw_next = self.num_timesteps
         self._judge()  # the last update comes after the last step
 
     def _judge(self) -> None:
@@ -207,8 +206,9 @@ class EvaluationCallback(BaseCallback):
             share = (figures[self.best_by] - marks["random"]) / (marks["oracle"] - marks["random"])
             self.logger.record("eval/share_of_gap", share)
         drawing = time.perf_counter()
-        if self.picture is not None:
-            self.logger.record("slate/first_pages", Image(self.picture(policy), "HWC"), exclude=NOT_TEXT)
+        if self.picture is not None and self.num_timesteps >= self._draw_next:
+            self._draw_next = self.num_timesteps + self.model._total_timesteps // 8
+            log_picture(self.logger, "slate/first_pages", self.picture(policy), self.num_timesteps)
         self.logger.dump(self.num_timesteps)
         drawn = time.perf_counter()
         if figures[self.best_by] > self.best:

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.dqn.policy import SlateQPolicy
+from agents.dqn.values import ChoiceValues
 from agents.learned_policy import LearnedPolicy
-from agents.response import Response
+from agents.page_features import purchase_worth
+from agents.plackett_luce import top_k
+from agents.ppo.policy import PlackettLucePolicy
+from encoders.features import FeatureTables
 from envs.observation import Observation
 from envs.world import RewardMix
 
-__all__ = ["Explanation", "explain", "page_values"]
+__all__ = ["Explanation", "explain", "greedy_slates", "page_values"]
 
 _ROWS = 256  # pages asked about at once
 
@@ -25,7 +29,9 @@ _ROWS = 256  # pages asked about at once
 class Explanation:
     """What a network says of `B` pages; nan at padding. Worths are in units of the training reward."""
 
-    click: NDArray[np.float64]  # (B, N) chance of a click, averaged over the positions of a page
+    click: NDArray[
+        np.float64
+    ]  # (B, N) chance of a click, averaged over positions (one choice a page: see `_picked`)
     purchase: NDArray[np.float64]  # (B, N) chance of a purchase once clicked
     now: NDArray[np.float64]  # (B, N) expected reward of clicks and purchases on this page, averaged likewise
     later: (
@@ -35,11 +41,13 @@ class Explanation:
     value: NDArray[np.float64]  # (B,) discounted return expected from this page on
 
 
-def explain(policy: LearnedPolicy, observation: Observation, reward: RewardMix) -> Explanation:
+def explain(
+    policy: LearnedPolicy, observation: Observation, features: FeatureTables, reward: RewardMix
+) -> Explanation:
     """Take the networks apart on `B` pages.
 
-    *Now* is what the response model foretells: P(click) (reward of a click + P(purchase | click) x reward of a
-    purchase), apart from rewards for revenue, relevance and the like.
+    *Now* is what the response model foretells: P(click) (reward of a click + P(purchase | click) x what buying the
+    item is worth), apart from rewards for relevance, diversity and the like.
 
     *Later* is for DQN its item-wise value less *now*: what showing the item is worth beyond the clicks and purchases
     of this page (those other rewards included, for the network does not tell them apart). PPO's actor has no such
@@ -51,64 +59,85 @@ def explain(policy: LearnedPolicy, observation: Observation, reward: RewardMix) 
     Args:
         policy: A trained policy.
         observation: `B` pages.
-        reward: Rewards of clicks and purchases in training.
+        features: Prices and margins, where they are rewarded.
+        reward: Rewards in training.
     """
-    parts = [_explain(policy, tensors, reward) for tensors in _chunks(policy, observation)]
-    laters = [part.later for part in parts if part.later is not None]
-    valid = observation.candidates >= 0
-
-    def joined(name: str) -> NDArray[np.float64]:
-        array = np.concatenate([getattr(part, name) for part in parts])
-        return np.where(valid, array, np.nan) if array.ndim == 2 else array
-
-    return Explanation(
-        click=joined("click"),
-        purchase=joined("purchase"),
-        now=joined("now"),
-        later=joined("later") if laters else None,
-        score=joined("score"),
-        value=joined("value"),
+    parts = []
+    with torch.no_grad():
+        for tensors in _chunks(policy, observation):
+            parts.append(_of_network(policy.network, tensors))
+    items = observation.candidates
+    valid = items >= 0
+    click, purchase, score, value, worth = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    buying = purchase_worth(features, reward)[items].astype(np.float64)
+    now = click * (reward.click + purchase * buying)
+    has_worth = isinstance(policy.network, SlateQPolicy)
+    click, purchase, now, score, later = (
+        np.where(valid, array, np.nan) for array in (click, purchase, now, score, worth - now)
     )
+    return Explanation(
+        click=click, purchase=purchase, now=now, later=later if has_worth else None, score=score, value=value
+    )
+
+
+def greedy_slates(
+    policy: LearnedPolicy, observation: Observation, slate_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Greedy slates (B, K) and values (B,) of the pages, for DQN in one pass of the network."""
+    network = policy.network
+    if not isinstance(network, SlateQPolicy):
+        slates = top_k(policy.masked_scores(observation), slate_size)
+        return slates, page_values(policy, observation)
+    found = []
+    with torch.no_grad():
+        for tensors in _chunks(policy, observation):
+            page = network.q_net(tensors)
+            best = page.best_slates(network.q_net.optimiser)
+            found.append((best.cpu().numpy(), _numbers(page.slate_value(best))))
+    return np.concatenate([slates for slates, _ in found]), np.concatenate([values for _, values in found])
 
 
 def page_values(policy: LearnedPolicy, observation: Observation) -> NDArray[np.float64]:
     """(B,) the discounted return that the network expects from each page on."""
-    values = []
-    with torch.no_grad():
-        for tensors in _chunks(policy, observation):
-            if isinstance(policy.network, SlateQPolicy):
-                page = policy.network.q_net(tensors)
-                value = page.slate_value(page.best_slates())
-            else:
-                value = policy.network.predict_values(tensors).flatten()
-            values.append(_numbers(value))
-    return np.concatenate(values)
-
-
-def _explain(policy: LearnedPolicy, tensors: dict[str, Tensor], reward: RewardMix) -> Explanation:
+    if isinstance(policy.network, SlateQPolicy):
+        return greedy_slates(policy, observation, 0)[1]
     network = policy.network
-    later: Tensor | None = None
-    response: Response
     with torch.no_grad():
-        if isinstance(network, SlateQPolicy):
-            page = network.q_net(tensors)
-            response, score = page.response, page.item_values()
-            value = page.slate_value(page.best_slates())
+        values = [network.predict_values(tensors).flatten() for tensors in _chunks(policy, observation)]
+    return network.unit * np.concatenate([_numbers(value) for value in values])
+
+
+def _of_network(
+    network: PlackettLucePolicy | SlateQPolicy, tensors: dict[str, Tensor]
+) -> tuple[NDArray[np.float64], ...]:
+    """Chances of click and purchase, scores, values, and item-wise worths (zeros for PPO, which has none)."""
+    if isinstance(network, SlateQPolicy):
+        page = network.q_net(tensors)
+        slates = page.best_slates(network.q_net.optimiser)
+        score, value = network.scores(tensors), page.slate_value(slates)
+        if isinstance(page, ChoiceValues):
+            click = _picked(page, slates)
+            worth = click * page.gain()
         else:
-            response, score = network.response(network.page(tensors)), network.scores(tensors)
-            value = network.predict_values(tensors).flatten()
-        click, purchase = response.click_probability(), torch.sigmoid(response.conversion)
-        now = click * (reward.click + reward.purchase * purchase)
-        if isinstance(network, SlateQPolicy):
-            later = score - now
-    return Explanation(
-        click=_numbers(click),
-        purchase=_numbers(purchase),
-        now=_numbers(now),
-        later=None if later is None else _numbers(later),
-        score=_numbers(score),
-        value=_numbers(value),
-    )
+            click, worth = page.response.click_probability(), page.item_values()
+        response = page.response
+    else:
+        inputs = network.page(tensors)
+        response, score = network.response(inputs), network.scores(tensors)
+        value = network.unit * network.predict_values(tensors).flatten()
+        click, worth = response.click_probability(), torch.zeros_like(score)
+    parts = (click, torch.sigmoid(response.conversion), score, value, worth)
+    return tuple(_numbers(part) for part in parts)
+
+
+def _picked(page: ChoiceValues, slates: Tensor) -> Tensor:
+    """Chance (B, N) that a candidate is picked: in its own place on the slates (B, K), or else in the last one's."""
+    attraction, position = page.response.attraction, page.response.position
+    odds = torch.exp(attraction.gather(1, slates) + position)  # (B, K)
+    others = 1.0 + odds[:, :-1].sum(1, keepdim=True)  # (B, 1) all but the last place
+    instead = torch.exp(attraction + position[-1])  # (B, N)
+    shown = odds / (others + odds[:, -1:])
+    return (instead / (others + instead)).scatter(1, slates, shown)
 
 
 def _chunks(policy: LearnedPolicy, observation: Observation) -> Iterator[dict[str, Tensor]]:

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Image
 
-from agents.base import Draw
 from agents.calibration import SessionValues, ValuePairs, calibrate
 from agents.calibration_picture import draw_calibration
-from agents.callbacks import NOT_TEXT, slate_env
-from agents.explain import page_values
+from agents.callbacks import slate_env
+from agents.explain import greedy_slates, page_values
 from agents.learned_policy import LearnedPolicy
+from agents.picture_log import log_picture
 from agents.planning import stream_seed
 from envs.core import SlateCore
 from envs.world import TaskConfig, World
@@ -49,7 +48,7 @@ class ValueCallback(BaseCallback):
         *,
         gamma: float,
         bootstrap: bool,
-        n_users: int = 64,
+        n_users: int = 48,
     ) -> None:
         super().__init__()
         self.policy, self.every = policy, every
@@ -125,8 +124,8 @@ class ValueCallback(BaseCallback):
             if np.isfinite(value):
                 self.logger.record(f"slate/{tag}", value)
         heading = f"{self.num_timesteps:,} user-steps"
-        self.logger.record(
-            "slate/value_calibration", Image(draw_calibration(pairs, heading), "HWC"), exclude=NOT_TEXT
+        log_picture(
+            self.logger, "slate/value_calibration", draw_calibration(pairs, heading), self.num_timesteps
         )
         self.logger.dump(self.num_timesteps)
         self.model.stopwatch.add(watching=time.perf_counter() - start)  # type: ignore[attr-defined]
@@ -177,10 +176,9 @@ def probe_values(
     over = np.zeros(n_users, np.bool_)
     columns: list[list[NDArray[Any]]] = [[] for _ in range(5)]
     while not over.all():
-        value = np.where(over, np.nan, page_values(policy, observation))
-        step = core.state.step.copy()
-        draw = Draw(seed=stream_seed(seed, 13), user=core.state.user.copy(), step=step)
-        result = core.step(policy.rank(observation, draw, slate_size=task.slate_size))
+        slates, values = greedy_slates(policy, observation, task.slate_size)
+        value, step = np.where(over, np.nan, values), core.state.step.copy()
+        result = core.step(slates)
         beyond = np.zeros(n_users)
         cut = result.truncated[result.finished]
         if bootstrap and cut.any():
@@ -188,7 +186,8 @@ def probe_values(
                 policy, result.final_observation.take(np.flatnonzero(cut))
             )
         done = result.terminated | result.truncated
-        for column, array in zip(columns, (step, value, result.reward, beyond, done), strict=True):
+        row: tuple[NDArray[Any], ...] = (step, value, result.reward, beyond, done)
+        for column, array in zip(columns, row, strict=True):
             column.append(array)
         over |= done
         observation = result.observation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -182,6 +183,6 @@ def _fit(text: str, font: FreeTypeFont, room: float) -> str:
     line = " ".join(text.split())
     if font.getlength(line) <= room:
         return line
-    while line and font.getlength(line + "…") > room:
-        line = line[:-1]
-    return line + "…"
+    # Measuring a text takes as long as drawing it: the longest beginning that fits is found by halves.
+    fitting = bisect_right(range(len(line)), room, key=lambda n: font.getlength(line[:n] + "…"))
+    return line[: max(fitting - 1, 0)] + "…"

@@ -70,7 +70,7 @@ def explain_sessions(
     told: list[Explanation | None] = [None] * len(pages)
     measured: list[_Later | None] = [None] * len(pages)
     if network is not None:
-        told = _foretold(network, pages, task)
+        told = _foretold(network, pages, world, task)
         if rollouts:
             measured = _later(network, world, task, pages, rollouts=rollouts, gamma=gamma, seed=seed)
     sessions = []
@@ -176,10 +176,12 @@ class _Later:
     error: NDArray[np.float64]
 
 
-def _foretold(network: Any, pages: Sequence[_Page], task: TaskConfig) -> list[Explanation | None]:
+def _foretold(
+    network: Any, pages: Sequence[_Page], world: World, task: TaskConfig
+) -> list[Explanation | None]:
     from agents.explain import explain
 
-    return [explain(network, page.observation, task.reward) for page in pages]
+    return [explain(network, page.observation, world.features, task.reward) for page in pages]
 
 
 def _values_after(network: Any, pages: Sequence[_Page], task: TaskConfig) -> list[float | None]:
@@ -299,9 +301,9 @@ def _ending(page: _Page) -> str:
     result, row = page.step.result, page.row
     at = int(np.flatnonzero(result.finished == row)[0])
     session = result.episodes.row(at)
-    how = "the user left" if session["left"] else "the step limit"
+    how = "because the user left" if session["left"] else "at the step limit"
     pages = "1 page" if session["length"] == 1 else f"{session['length']} pages"
-    return f"{pages}, {session['clicks']} clicked, {session['purchases']} bought; ended by {how}"
+    return f"{pages}, {session['clicks']} clicked, {session['purchases']} bought; ended {how}"
 
 
 def _notes(network: Any, *, rollouts: int, gamma: float, has_item_values: bool) -> tuple[str, ...]:

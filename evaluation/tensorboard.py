@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +132,7 @@ def write_hparams(
     metrics: Mapping[str, float],
     *,
     also: Mapping[str, Any] | None = None,
+    first: Collection[str] = (),
     step: int = 0,
 ) -> None:
     """Hyper-parameters and final metrics in the writer's own folder, for TensorBoard's HPARAMS page.
@@ -146,8 +147,10 @@ def write_hparams(
         metrics: Final figures by tag; they are declared whatever they are, and those that are finite are written as
             scalars too.
         also: Further settings that other runs may have, with values of their type.
+        first: Flat names of the settings whose columns come first, and are shown at once.
         step: Step of the metrics.
     """
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[import-untyped]
     from torch.utils.tensorboard.summary import hparams
 
     finite = {tag: float(value) for tag, value in metrics.items() if np.isfinite(value)}
@@ -155,6 +158,11 @@ def write_hparams(
     declared = {**flatten(_without_none(also or {})), **chosen}
     columns, _, _ = hparams(declared, dict.fromkeys(metrics, 0.0))  # type: ignore[no-untyped-call]
     _, begun, ended = hparams(chosen, finite)  # type: ignore[no-untyped-call]
+    plugin = columns.value[0].metadata.plugin_data
+    table = HParamsPluginData.FromString(plugin.content)
+    for info in table.experiment.hparam_infos:
+        info.differs = info.name in first  # TensorBoard sorts by this, then by name, and shows the first few
+    plugin.content = table.SerializeToString()
     for summary in (columns, begun, ended):
         writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
     for tag, value in finite.items():

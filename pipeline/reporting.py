@@ -202,6 +202,7 @@ def write_to_tensorboard(
         | {"run": {"seed": config.run.seed, "name": run.path.name}},
         _final_metrics(table, judged, trained or config.learner.agent),
         also=others,
+        first=("learner.agent", "learner.steps", "run.seed", "source.data", "user.simulator"),
         step=step,
     )
     writer.close()
