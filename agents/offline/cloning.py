@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agents.checkpoint import task_of
+from agents.offline.actor import actor_of
 from agents.offline.fitting import FittingConfig, LogBatch, Losses, OfflineResult, fit_to_log, fresh_learner
 from agents.offline.transitions import LogTransitions
 from agents.ppo.config import PPOConfig
 from agents.ppo.distribution import slot_log_prob
-from agents.ppo.policy import PlackettLucePolicy
 from envs.world import TaskConfig, World
 
 __all__ = ["CloningConfig", "clone_behaviour"]
@@ -54,8 +54,7 @@ def clone_behaviour(
         InputError: No page is a slate of the task.
     """
     model = fresh_learner(config.learner, world, task, seed=seed, device=device)
-    policy = model.policy
-    assert isinstance(policy, PlackettLucePolicy)
+    policy = actor_of(model)
 
     def loss(batch: LogBatch) -> Losses:
         return {"loss": -slot_log_prob(policy.scores(batch.observations), batch.slates).sum(1).mean()}

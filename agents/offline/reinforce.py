@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.checkpoint import task_of
+from agents.offline.actor import actor_of, law_scores, slot_returns
 from agents.offline.cloning import CloningConfig, clone_behaviour
 from agents.offline.fitting import FittingConfig, LogBatch, Losses, OfflineResult, fit_to_log, fresh_learner
 from agents.offline.transitions import LogTransitions
 from agents.ppo.config import PPOConfig
-from agents.ppo.policy import PlackettLucePolicy
 from behavior.errors import InputError
 from envs.world import TaskConfig, World
 
@@ -114,16 +114,13 @@ def train_reinforce(
     """
     behaviour = _behaviour(config, log, world, task, seed=seed, device=device, progress=progress)
     model = fresh_learner(config.learner, world, task, seed=seed, device=device)
-    policy = model.policy
-    assert isinstance(policy, PlackettLucePolicy)
+    policy = actor_of(model)
     K = task.slate_size
-    own = task.reward.click * log.click + task.reward.purchase * log.purchase  # (M, K)
-    to_go = log.returns(log.reward, config.gamma)
-    rest = to_go - own.sum(axis=1)  # of the page as a whole, and all later pages
+    own, rest = slot_returns(policy, log, config.gamma)
 
     def loss(batch: LogBatch) -> Losses:
         page = policy.page(batch.observations)
-        log_pi = torch.log_softmax(policy.scores(batch.observations), dim=1).gather(1, batch.slates)  # (B, K)
+        log_pi = torch.log_softmax(law_scores(policy, page), dim=1).gather(1, batch.slates)  # (B, K)
         values = policy.slot_values(page)  # (B, K + 1)
         targets = torch.cat((batch.extra["own"], batch.extra["rest"].unsqueeze(1)), dim=1)
         gain = targets[:, :-1] + targets[:, -1:]
@@ -147,7 +144,7 @@ def train_reinforce(
         log,
         loss,
         config,
-        extra={"own": own.astype(np.float32), "rest": rest.astype(np.float32), "beta": behaviour},
+        extra={"own": own, "rest": rest, "beta": behaviour},
         seed=seed,
         device=device,
         label="reinforce",
@@ -174,8 +171,7 @@ def _behaviour(
         clone = clone_behaviour(
             config.behaviour, log, world, task, seed=seed, device=device, progress=progress
         )
-        policy = clone.model.policy
-        assert isinstance(policy, PlackettLucePolicy)
+        policy = actor_of(clone.model)
         for at in np.array_split(np.flatnonzero(~known), max(1, -(-int((~known).sum()) // _MANY))):
             seen = {
                 name: torch.as_tensor(array, device=device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 import torch
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import polyak_update
@@ -14,12 +13,12 @@ from tqdm import tqdm
 from agents.checkpoint import LearnerConfig, task_of
 from agents.dqn.config import DQNConfig
 from agents.dqn.learner import SlateDQN
+from agents.offline.actor import actor_of, law_scores, response_losses, slot_returns
 from agents.offline.fitting import FittingConfig, LogBatch, Losses, OfflineResult, fit_to_log, fresh_learner
 from agents.offline.lanes import fill_replay
 from agents.offline.transitions import LogTransitions
 from agents.ppo.config import PPOConfig
 from agents.ppo.distribution import slot_log_prob
-from agents.ppo.learner import SlatePPO
 from envs.world import TaskConfig, World
 
 __all__ = ["WarmStartConfig", "warm_start"]
@@ -90,20 +89,18 @@ def _warm_ppo(
     progress: bool,
 ) -> OfflineResult:
     model = fresh_learner(learner, world, task, seed=seed, device=device)
-    assert isinstance(model, SlatePPO)
-    policy = model.policy
-    own = task.reward.click * log.click + task.reward.purchase * log.purchase  # (M, K)
-    rest = log.returns(log.reward, learner.gamma) - own.sum(axis=1)
+    policy = actor_of(model)
+    own, rest = slot_returns(policy, log, learner.gamma)
 
     def loss(batch: LogBatch) -> Losses:
         page = policy.page(batch.observations)
-        click, purchase = policy.response(page).loss(batch.slates, batch.click, batch.purchase)
+        click, purchase = response_losses(policy, page, batch.slates, batch.click, batch.purchase)
         targets = torch.cat((batch.extra["own"], batch.extra["rest"].unsqueeze(1)), dim=1)
         critic = (policy.slot_values(page) - targets).square().sum(1).mean()
         total = click + purchase + config.critic_coef * critic
         found = {"click": click, "purchase": purchase, "critic": critic}
         if config.actor == "clone":
-            likeness = -slot_log_prob(policy.scores(batch.observations), batch.slates).sum(1).mean()
+            likeness = -slot_log_prob(law_scores(policy, page), batch.slates).sum(1).mean()
             total, found["clone"] = total + config.clone_coef * likeness, likeness
         return {"loss": total, **found}
 
@@ -113,7 +110,7 @@ def _warm_ppo(
         log,
         loss,
         config,
-        extra={"own": own.astype(np.float32), "rest": rest.astype(np.float32)},
+        extra={"own": own, "rest": rest},
         seed=seed,
         device=device,
         label="warm start of ppo",

@@ -12,7 +12,9 @@ from agents.baselines import RandomPolicy, RelevancePolicy
 from agents.contract import check_policy
 from agents.dqn.config import DQNConfig
 from agents.learning import TrainingOptions, load_policy, train_agent
+from agents.offline.actor import actor_of, slot_returns
 from agents.offline.cloning import CloningConfig, clone_behaviour
+from agents.offline.fitting import fresh_learner
 from agents.offline.lanes import in_lanes
 from agents.offline.reinforce import ReinforceConfig, single_draw, top_k_multiplier, train_reinforce
 from agents.offline.served import served_transitions
@@ -170,6 +172,20 @@ def test_warm_start_begins_above_a_cold_one(
         begun[name] = float(tried.reward.mean())
     standard_error = float(log.reward.std()) * np.sqrt(2 / 8_000)
     assert begun["warm"] > begun["cold"] + 3 * standard_error
+
+
+def test_returns_in_the_units_of_the_policy(world: World, log: LogTransitions) -> None:
+    model = fresh_learner(PPO, world, TASK, seed=0)
+    policy = actor_of(model)
+    own, rest = slot_returns(policy, log, 0.9)
+    rows = np.flatnonzero(log.purchase.any(axis=1))[:20]
+    items = np.take_along_axis(log.observation.candidates, log.actions, axis=1)
+    worth = 5.0 + 0.1 * world.features.price[items]  # a purchase, and 0.1 per unit of revenue
+    np.testing.assert_allclose(
+        own[rows] * policy.unit, log.click[rows] + (worth * log.purchase)[rows], rtol=1e-5
+    )
+    total = policy.unit * (own.sum(axis=1) + rest)
+    np.testing.assert_allclose(total, log.returns(log.reward, 0.9), rtol=1e-4, atol=1e-4)
 
 
 def test_lanes_hold_whole_sessions_in_order(log: LogTransitions) -> None:
