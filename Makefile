@@ -31,7 +31,7 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.train
 	@echo "installing the development tools"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bert,contrib,dev,ope]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bert,contrib,dev,ope,tune]"
 	@touch $@
 
 train: $(VENV)/.train ## Install, then run the main job on the embedded demo store

@@ -218,7 +218,7 @@ def _bandit(course: Course, /, *, kind: Literal["linucb", "lints"], **settings: 
     watch.set()
     watch.go_on()
     done = 0
-    while done < budget.steps and (done == 0 or watch.share_left > 0.0):
+    while done == 0 or (budget.steps - done >= config.n_envs and watch.share_left > 0.0):
         part = min(budget.evaluate_every, budget.steps - done)
         policy = learn_bandit(
             config,

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.base import Policy
 from behavior.files import atomic_path
 from benchmarks.skill.judging import VALIDATION_USER, serve_blocks
-from benchmarks.skill.places import open_place
+from benchmarks.skill.places import Place, open_place
 from benchmarks.skill.watch import Budget, Point, Watch
 from benchmarks.tasks import Effort
 
-__all__ = ["Cell", "Plan", "read_cell", "run_all"]
+__all__ = ["Cell", "Plan", "read_cell", "run_all", "validation_score"]
 
 VALIDATION_BLOCKS = 4
 """Fewer and larger than the judges': an evaluation should not take longer than what it looks at."""
@@ -124,6 +125,20 @@ def run_all(
             raise
 
 
+def validation_score(policy: Policy, place: Place, budget: Budget, seed: int) -> float:
+    """Mean score of the validation users of a seed."""
+    served = serve_blocks(
+        policy,
+        place.world,
+        place.task,
+        users=budget.validation_users,
+        seed=seed,
+        first_user=VALIDATION_USER,
+        blocks=min(VALIDATION_BLOCKS, budget.validation_users),
+    )
+    return float(served.score.mean())
+
+
 def _one_thread() -> None:
     import numba
     import torch
@@ -153,18 +168,8 @@ def _train(plan: Plan, task: str, agent: str, seed: int) -> str:
     file = plan.trained(task, agent, seed)
     folder = file.with_suffix("")
 
-    def validate(policy: Any) -> float:
-        users = plan.budget.validation_users
-        served = serve_blocks(
-            policy,
-            place.world,
-            place.task,
-            users=users,
-            seed=seed,
-            first_user=VALIDATION_USER,
-            blocks=min(VALIDATION_BLOCKS, users),
-        )
-        return float(served.score.mean())
+    def validate(policy: Policy) -> float:
+        return validation_score(policy, place, plan.budget, seed)
 
     watch = Watch(plan.budget, validate, folder / "curve.json")
     trained = train(agent, Course(place=place, budget=plan.budget, seed=seed, folder=folder, watch=watch))

@@ -214,9 +214,13 @@ def _for_users(config: LearnerConfig, n_users: int, *, small: bool) -> LearnerCo
 
 
 def _asked(model: Any) -> list[tuple[Any, str]]:
-    """Through which methods a learner asks its network."""
+    """Through which methods a learner asks its network: features of pages, pages to act on, minibatches."""
     policy = model.policy
+    owners: list[tuple[Any, tuple[str, ...]]] = []
     if hasattr(policy, "q_net"):
-        network, target = policy.q_net, policy.q_net_target
-        return [(network, "forward"), (network.page, "forward"), (network, "values"), (target, "values")]
-    return [(policy, "act"), (policy, "predict_values"), (policy, "judge")]
+        for network in (policy.q_net, policy.q_net_target):
+            owners += [(network, ("forward", "values", "slate_values")), (network.page, ("forward",))]
+    else:
+        owners += [(policy, ("act", "judge", "predict_values")), (policy.response, ("forward",))]
+        owners += [(policy.page, ("forward", "with_vectors"))]
+    return [(owner, name) for owner, names in owners for name in names if hasattr(owner, name)]
