@@ -26,6 +26,8 @@ from envs.world import TaskConfig, World
 __all__ = ["ClickGreedyConfig", "ClickGreedyPolicy"]
 
 _APART = 100_000_000  # users between the first ones of two rounds
+_PORTION = 20_000  # pages served before their impressions are taken down
+_Impressions = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 _ROWS = 4_096  # pages whose columns are in memory at a time
 
 
@@ -163,21 +165,20 @@ class ClickGreedyPolicy(ScorePolicy):
         """
         config = config or ClickGreedyConfig()
         explore = dataclasses.replace(config, temperature=config.serving_temperature)
-        server, logs = behaviour, []
-        for n in range(max(1, rounds)):
-            logs.append(
-                served_transitions(
-                    world,
-                    task,
-                    server,
-                    n_steps=max(1, n_steps // max(1, rounds)),
-                    seed=seed,
-                    first_user=first_user + n * _APART,
-                    progress=progress,
+        columns = _columns(config, world.features, task, int(world.simulator.context_size))
+        rounds = max(1, rounds)
+        server, parts = behaviour, list[_Impressions]()
+        for n in range(rounds):
+            left = max(1, n_steps // rounds)
+            user = first_user + n * _APART
+            while left > 0:  # in portions: a page takes a hundred times the memory of its impressions
+                pages = min(left, _PORTION)
+                log = served_transitions(
+                    world, task, server, n_steps=pages, seed=seed, first_user=user, progress=progress
                 )
-            )
-            last = n + 1 >= rounds
-            fitted = cls.fit_transitions(logs, world.features, task, config if last else explore)
+                parts.append(_impressions(log, columns, config.max_impressions))
+                left, user = left - pages, user + _APART // 100
+            fitted = cls._fit(parts, columns, world.features, task, config if n + 1 == rounds else explore)
             server = fitted
         return fitted
 
@@ -204,20 +205,24 @@ class ClickGreedyPolicy(ScorePolicy):
             InputError: The log has no impressions, or only clicks, or none.
         """
         config = config or ClickGreedyConfig()
-        columns = ItemColumns(
-            features,
-            context_size=logs[0].observation.context.shape[1],
-            history=config.history,
-            memory=task.memory * task.slate_size,
-            crosses=config.model == "logistic",
-            session=config.model == "boosting",
+        columns = _columns(config, features, task, logs[0].observation.context.shape[1])
+        parts = [_impressions(log, columns, config.max_impressions) for log in logs]
+        return cls._fit(parts, columns, features, task, config, blind=blind)
+
+    @classmethod
+    def _fit(
+        cls,
+        parts: Sequence[_Impressions],
+        columns: ItemColumns,
+        features: FeatureTables,
+        task: TaskConfig,
+        config: ClickGreedyConfig,
+        *,
+        blind: tuple[str, ...] = (),
+    ) -> ClickGreedyPolicy:
+        x, position, click, purchase = (
+            np.concatenate(part)[-config.max_impressions :] for part in zip(*parts, strict=True)
         )
-        parts: list[_Impressions] = []
-        left = config.max_impressions
-        for log in reversed(logs):
-            parts.append(_impressions(log, columns, left))
-            left -= parts[-1][1].size
-        x, position, click, purchase = (np.concatenate(part) for part in zip(*parts, strict=True))
         clicks = click.sum()
         if clicks in (0, click.size):
             raise _unfit(click.size, int(clicks))
@@ -251,7 +256,17 @@ class ClickGreedyPolicy(ScorePolicy):
         return (log_chance + np.log(np.maximum(gain, 1e-9))).reshape(B, N)
 
 
-_Impressions = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+def _columns(
+    config: ClickGreedyConfig, features: FeatureTables, task: TaskConfig, context: int
+) -> ItemColumns:
+    return ItemColumns(
+        features,
+        context_size=context,
+        history=config.history,
+        memory=task.memory * task.slate_size,
+        crosses=config.model == "logistic",
+        session=config.model == "boosting",
+    )
 
 
 def _impressions(log: LogTransitions, columns: ItemColumns, most: int) -> _Impressions:
