@@ -37,11 +37,22 @@ def write_docs(
         )
     found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
     agents = agents_of(found)
-    written = fill_blocks(document, tables_of(found))
+    ceiling = "belief" if any(row["case"].endswith("to belief") for row in found["cases"]) else "planning"
+    draw_shares(found, pictures / "learning-shares.svg", ceiling=ceiling, agents=agents)
     draw_curves(found, pictures / "learning-steps.svg", against="steps", agents=agents)
     draw_curves(found, pictures / "learning-seconds.svg", against="seconds", agents=agents)
-    if any(row["case"].endswith("to belief") for row in found["cases"]):
-        draw_shares(found, pictures / "learning-shares.svg", ceiling="belief", agents=agents)
+    shown = "\n\n".join(
+        f"![{what}](pictures/learning-{name}.svg)"
+        for name, what in (
+            (
+                "shares",
+                f"Share of the gap from random to the {ceiling} oracle, by task and agent, with intervals",
+            ),
+            ("steps", "Score of the validation users against user-steps of training, a panel a task"),
+            ("seconds", "Score of the validation users against seconds of training, a panel a task"),
+        )
+    )
+    written = fill_blocks(document, tables_of(found) | {"learning-pictures": shown})
     print(f"{document.name}: {', '.join(written)}", file=sys.stderr)
     return found
 
