@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ from encoders.features import FeatureTables
 from envs.sb3 import SlateVecEnv
 from envs.world import RewardMix, TaskConfig, World
 
-__all__ = ["Learner", "TrainingEnv", "build_learner", "build_policy", "check_config"]
+__all__ = ["Learner", "TrainingEnv", "build_learner", "build_policy", "check_config", "settle_threads"]
 
 Learner = SlatePPO | SlateDQN
 
@@ -60,6 +61,21 @@ class TrainingEnv(SlateVecEnv):
         if self.stopwatch is not None:
             self.stopwatch.add(simulator=time.perf_counter() - start, steps=self.num_envs)
         return result
+
+
+def settle_threads() -> None:
+    """Launch numba's threads now, and leave torch its own number of them.
+
+    Both count their threads in the one OpenMP runtime, and numba's first launch sets that number anew: a training
+    would change the order of torch's sums, and with it their last bits, at the first parallel kernel it meets.
+    """
+    import simulators.kernels  # noqa: F401  (sets up the kernel cache before numba loads)
+
+    import numba  # isort: skip
+
+    threads = torch.get_num_threads()
+    numba.get_num_threads()  # launches them
+    torch.set_num_threads(threads)
 
 
 def check_config(config: LearnerConfig) -> None:

@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.calibration import SessionValues, ValuePairs, calibrate
 from agents.calibration_picture import draw_calibration
-from agents.callbacks import slate_env
+from agents.callbacks import next_moment, slate_env
 from agents.explain import greedy_slates, page_values
 from agents.learned_policy import LearnedPolicy
 from agents.picture_log import log_picture
@@ -57,7 +57,7 @@ class ValueCallback(BaseCallback):
         self._found: list[ValuePairs] = []
 
     def _on_training_start(self) -> None:
-        self._next = self.num_timesteps + self.every
+        self._next = next_moment(self.num_timesteps, self.every)
         self._step = slate_env(self).core.state.step.copy()
         self._forget_rollout()
 
@@ -105,7 +105,7 @@ class ValueCallback(BaseCallback):
 
     def _write(self) -> None:
         start = time.perf_counter()
-        self._next = self.num_timesteps + self.every
+        self._next = next_moment(self.num_timesteps, self.every)
         if self._buffer is None:
             env = slate_env(self)
             pairs = probe_values(
