@@ -11,8 +11,8 @@ import pytest
 from agents.baselines import RandomPolicy
 from behavior.errors import InputError
 from benchmarks.learning import LearningOptions, measure
-from benchmarks.skill.agents import AGENTS, agent_names, agent_place, changed_config
-from benchmarks.skill.cells import Cell, Plan, read_cell, run_all
+from benchmarks.skill.agents import AGENTS, Course, agent_names, agent_place, changed_config, train
+from benchmarks.skill.cells import Cell, Plan, read_cell, run_all, validation_score
 from benchmarks.skill.docs import tables_of, write_docs
 from benchmarks.skill.judging import serve_blocks
 from benchmarks.skill.places import open_place, place_names
@@ -149,6 +149,38 @@ def test_cells_are_trained_once_and_read_after_that(tmp_path: Path) -> None:
         read_all(plan, **what | {"tasks": ("Drift",)})
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", ["ppo[n_envs=64,n_steps=2]", "dqn[n_envs=64,learning_starts=128]"])
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been(agent: str, tmp_path: Path) -> None:
+    place = open_place("Static", tmp_path)
+    looks = 0
+
+    def course(folder: str, looks_until_power_fails: int) -> Course:
+        def validate(policy: Any) -> float:
+            nonlocal looks
+            looks += 1
+            if looks == looks_until_power_fails:
+                raise OSError("no power")
+            return validation_score(policy, place, LITTLE, 0)
+
+        watch = Watch(LITTLE, validate, tmp_path / folder / "curve.json")
+        return Course(place=place, budget=LITTLE, seed=0, folder=tmp_path / folder, watch=watch)
+
+    whole = train(agent, course("whole", 0))
+    looks = 0
+    with pytest.raises(OSError, match="no power"):
+        train(agent, course("halved", 3))  # at 0, at 256, and then
+    looks = 0
+    halved = train(agent, course("halved", 0))
+    assert looks == 2  # what was seen before is read, not looked at again
+    assert [(one.steps, one.score) for one in halved.points] == [
+        (one.steps, one.score) for one in whole.points
+    ]
+    assert halved.steps == whole.steps == 768
+    assert not list((tmp_path / "halved").glob("last_model.zip"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", ["click-greedy", "linucb", "lints[exploration=0.5,n_envs=64]"])
 def test_every_other_agent_learns_by_the_same_watch(agent: str, tmp_path: Path) -> None:
     plan = Plan(folder=tmp_path, budget=LITTLE, effort=Effort(users=16))
