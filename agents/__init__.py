@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from agents.network_config import NetworkConfig
     from agents.oracles import MyopicOracle, PlanningConfig, PlanningOracle
     from agents.ppo.config import PPOConfig
-    from agents.registry import AgentInputs, agent_names, learner_config, learner_names, make_agent
+    from agents.registry import (
+        AgentInputs,
+        agent_names,
+        learner_config,
+        learner_names,
+        make_agent,
+        train_in_world,
+    )
     from agents.score_policy import ScorePolicy
 
 __all__ = [
@@ -52,6 +59,7 @@ __all__ = [
     "policy_of",
     "read_checkpoint",
     "train_agent",
+    "train_in_world",
 ]
 
 _HOME = {
@@ -86,6 +94,7 @@ _HOME = {
     "policy_of": "agents.learning",
     "read_checkpoint": "agents.checkpoint",
     "train_agent": "agents.learning",
+    "train_in_world": "agents.registry",
 }
 
 

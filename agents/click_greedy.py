@@ -47,7 +47,7 @@ class ClickGreedyConfig:
     """The most trees of boosting; a held-out tenth says when to stop."""
     history: int = 10
     """Recent clicks that make up what the user seems to like."""
-    max_impressions: int = 1_000_000
+    max_impressions: int = 300_000
     """The most recent impressions that are used."""
     temperature: float = 0.0
     """Of the policy: the scores are logarithms of the expected worth (of the click probability)."""

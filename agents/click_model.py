@@ -124,10 +124,11 @@ def _logistic(
 
     mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
     scale[scale < 1e-6] = np.inf  # a constant column tells nothing: its weight becomes 0
-    control = np.eye(int(position.max()) + 1)[position][:, 1:]  # against the top position
+    control = np.eye(int(position.max()) + 1, dtype=np.float32)[position][:, 1:]  # against the top position
+    standard = (x - mean.astype(np.float32)) / scale.astype(np.float32)
     model = LogisticRegression(C=1.0 / regularisation, max_iter=500)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        model.fit(np.hstack([(x - mean) / scale, control]), happened)
-    weights = model.coef_[0, : x.shape[1]] / scale
+        model.fit(np.hstack([standard, control]), happened)
+    weights = model.coef_[0, : x.shape[1]].astype(np.float64) / scale
     return LogisticChance(weights, float(model.intercept_[0] - weights @ mean))

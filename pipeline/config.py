@@ -105,7 +105,9 @@ class LearnerOptions:
 
     agent: str = "ppo"
     """'ppo' (Plackett-Luce policy), 'dqn' (SlateQ), or a baseline that is only judged: random, popularity,
-    relevance, mmr, click-greedy."""
+    relevance, mmr, or one that learns from the log alone: click-greedy, linucb, lints, cloning, reinforce."""
+    warm_start: Literal["none", "log"] = "none"
+    """'log': teach the learner from the log (response model and values) before it meets the simulator."""
     steps: int = 300_000
     """User-steps of training in the fitted simulator."""
     evaluate_every: int = 30_000

@@ -9,20 +9,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.registry import AgentInputs, agent_names, learner_config, learner_names, make_agent
+from agents.registry import (
+    AgentInputs,
+    agent_names,
+    learner_config,
+    learner_names,
+    log_agent_names,
+    make_agent,
+    pages_of,
+)
 from behavior.errors import InputError
 from envs.world import TaskConfig, World
 from evaluation.report_data import Curve
 from pipeline.config import TrainConfig
 from pipeline.config_file import config_to_mapping
 from pipeline.data import ShopData
-from pipeline.relevance import Relevance
+from pipeline.relevance import Relevance, hidden_scores
 from pipeline.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from agents.base import Policy
+    from agents.checkpoint import LearnerConfig
 
 __all__ = ["BEFORE", "VALIDATION", "Learned", "baselines", "learn", "reopen"]
 
@@ -77,20 +86,40 @@ class Learned:
         )
 
 
-def baselines(relevance: Relevance, shop: ShopData) -> dict[str, Policy]:
+def baselines(
+    config: TrainConfig, relevance: Relevance, shop: ShopData, world: World, task: TaskConfig
+) -> dict[str, Policy]:
     """The policies that need no training in the simulator, by name; left out where the log cannot carry one."""
-    inputs = AgentInputs(features=relevance.features, train=shop.train)
+    inputs = _inputs(config, relevance, shop, world, task)
     found: dict[str, Policy] = {}
     for name in agent_names():
-        if name in learner_names() or (name == "click-greedy" and shop.train.single_impressions):
+        of_log = name in log_agent_names()
+        if name in learner_names() or (of_log and shop.train.single_impressions):
+            continue
+        if name == "lints" and config.learner.agent != name:  # LinUCB stands for the bandits
             continue
         try:
             found[name] = make_agent(name, inputs)
         except InputError:
-            if name == "click-greedy":  # too few clicks for a click model; the others always stand
+            if of_log:  # too few clicks or whole pages to learn from; the others always stand
                 continue
             raise
     return found
+
+
+def _inputs(
+    config: TrainConfig, relevance: Relevance, shop: ShopData, world: World, task: TaskConfig
+) -> AgentInputs:
+    return AgentInputs(
+        features=relevance.features,
+        train=shop.train,
+        world=world,
+        task=task,
+        hide_scores=None if config.relevance.as_observation else hidden_scores,
+        seed=config.run.seed,
+        device=_device(config),
+        progress=not config.run.quiet,
+    )
 
 
 def learn(
@@ -102,7 +131,7 @@ def learn(
         InputError: A checkpoint of another configuration, or no room for one.
         KeyboardInterrupt: After a checkpoint has been written.
     """
-    others = baselines(relevance, shop)
+    others = baselines(config, relevance, shop, world, task)
     agent = config.learner.agent
     if agent not in learner_names():
         policy = others.get(agent)
@@ -112,7 +141,8 @@ def learn(
             )
         shown = {BEFORE: others["relevance"], agent: policy}
         return Learned(name=None, policies=others, shown=shown, summary=f"{agent} needs no training")
-    model_steps = _train(run, config, world, task, others)
+    inputs = _inputs(config, relevance, shop, world, task)
+    model_steps = _train(run, config, world, task, others, inputs)
     best = run.record.get("best", {})
     return _learned(
         run.path,
@@ -133,7 +163,7 @@ def reopen(
     Raises:
         InputError: The run was stopped before it had a policy.
     """
-    others = baselines(relevance, shop)
+    others = baselines(config, relevance, shop, world, task)
     if config.learner.agent not in learner_names():
         return Learned(name=None, policies=others, shown={}, summary="")
     return _learned(folder, config, world, task, others, summary="")
@@ -166,7 +196,12 @@ def _learned(
 
 
 def _train(
-    run: RunFolder, config: TrainConfig, world: World, task: TaskConfig, others: Mapping[str, Policy]
+    run: RunFolder,
+    config: TrainConfig,
+    world: World,
+    task: TaskConfig,
+    others: Mapping[str, Policy],
+    inputs: AgentInputs,
 ) -> int:
     from agents.checkpoint import read_checkpoint
     from agents.learning import TrainingOptions, train_agent
@@ -199,10 +234,34 @@ def _train(
             progress=not config.run.quiet,
         ),
         resume_from=last if last.exists() else None,
+        start_from=None if last.exists() else _warm_start(run, config, settings, inputs),
     )
     run.note("best", dict(read_checkpoint(run.path / "best_model.zip").metrics))
     run.note("settings", {options.agent: config_to_mapping(settings)})
     return int(model.num_timesteps)
+
+
+def _warm_start(
+    run: RunFolder, config: TrainConfig, settings: LearnerConfig, inputs: AgentInputs
+) -> Path | None:
+    """A checkpoint of what the log teaches, where the run is to begin with it."""
+    if config.learner.warm_start == "none":
+        return None
+    from agents.offline.warm_start import WarmStartConfig, warm_start
+
+    pages, world, task = pages_of(inputs, f"the warm start of {config.learner.agent}")
+    taught = warm_start(
+        WarmStartConfig(),
+        settings,
+        pages,
+        world,
+        task,
+        seed=config.run.seed,
+        device=inputs.device,
+        progress=inputs.progress,
+    )
+    run.note("warm_start", {name: round(value, 4) for name, value in taught.metrics.items()})
+    return taught.save(run.path / "warm_start.zip")
 
 
 def _marks(

@@ -24,6 +24,9 @@ POLICIES = {
     "relevance": "baseline",
     "mmr": "baseline",
     "click-greedy": "baseline",
+    "linucb": "baseline",
+    "cloning": "baseline",
+    "reinforce": "baseline",
     "behavior": "behaviour",
     "ppo": "trained",
     "ppo, sampled": "trained",
@@ -229,15 +232,15 @@ def test_tensorboard(finished: Any) -> None:
 
     scalars = read_scalars(finished.path)
     expected = {
-        *(
-            f"rollout/{name}"
-            for name in ("return", "score", "clicks", "purchases", "length", "page_diversity")
-        ),
-        *(f"clicks_by_position/{k:02d}" for k in range(1, 11)),
-        *(f"purchases_by_position/{k:02d}" for k in range(1, 11)),
-        *(f"speed/{name}" for name in ("all", "simulator", "policy", "update")),
+        *(f"rollout/{name}" for name in ("ep_rew_mean", "ep_len_mean")),
+        *(f"slate/{name}" for name in ("score", "clicks", "purchases", "coverage", "repetition")),
+        *(f"slate/{name}" for name in ("page_diversity", "value_predicted", "value_realised", "value_error")),
+        *(f"slate/clicks_at/{k:02d}" for k in range(1, 11)),
+        *(f"slate/purchases_at/{k:02d}" for k in range(1, 11)),
+        *(f"time/{name}" for name in ("fps", "simulator_share", "policy_share", "update_share")),
+        *(f"final/{name}" for name in ("score", "share_of_gap", "coverage")),
         *(f"train/{name}" for name in ("entropy", "value_loss", "policy_gradient_loss", "learning_rate")),
-        *(f"eval/{name}" for name in ("score", "share_of_gap", "diversity")),
+        *(f"eval/{name}" for name in ("score", "share_of_gap", "mean_reward", "mean_ep_length")),
         *(f"evaluation/{policy}/score" for policy in (*BASELINES, "ppo")),
     }
     assert expected - scalars.keys() == set()
@@ -256,7 +259,7 @@ def test_tensorboard(finished: Any) -> None:
         events.Reload()
         pictures |= set(events.Tags()["images"])
         plugins |= {name for name in events.summary_metadata if name.startswith("_hparams_")}
-    assert "eval/slate" in pictures
+    assert {"slate/first_pages", "slate/value_calibration"} <= pictures
     assert plugins  # hyper-parameters
 
 
