@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def train_direction(
     seed: int = 0,
     device: str = "cpu",
     progress: bool = True,
+    callbacks: Sequence[BaseCallback] = (),
 ) -> DirectionPolicy:
     """Train for about `total_steps` user-steps; give the greedy policy.
 
@@ -43,6 +45,7 @@ def train_direction(
         seed: Of the networks, the exploration and the users.
         device: 'cpu' or 'cuda'.
         progress: Whether to show a bar.
+        callbacks: Further SB3 callbacks.
     """
     columns = ItemColumns(
         world.features,
@@ -74,7 +77,7 @@ def train_direction(
         model = TD3("MlpPolicy", env, action_noise=VectorizedActionNoise(noise, config.n_envs), **shared)
     model.set_logger(Logger(folder=None, output_formats=[]))
     bar = _Bar(total_steps, config.algorithm, progress)
-    model.learn(total_steps, callback=bar, log_interval=_NEVER)
+    model.learn(total_steps, callback=[bar, *callbacks], log_interval=_NEVER)
     model.policy.set_training_mode(False)
     return DirectionPolicy(model.actor, world.features, columns, name=config.algorithm)
 

@@ -274,6 +274,35 @@ def _click_greedy(course: Course, /, **settings: Any) -> Trained:
     )
 
 
+def _direction(course: Course, /, *, algorithm: Literal["sac", "td3"], **settings: Any) -> Trained:
+    """SAC or TD3 pointing into the space of items; judged as it stands at the end, so its curve is one point."""
+    from agents.directions import DirectionConfig, train_direction
+    from benchmarks.skill.deadline import Deadline
+
+    place, budget, watch = course.place, course.budget, course.watch
+    config = changed(DirectionConfig(algorithm=algorithm), settings)
+    deadline = Deadline(watch)
+    watch.set()
+    policy = train_direction(
+        config,
+        place.world,
+        place.task,
+        total_steps=budget.steps,
+        seed=course.seed,
+        progress=False,
+        callbacks=(deadline,),
+    )
+    steps = deadline.model.num_timesteps
+    watch.judge(policy, steps)
+    return Trained(
+        policy=policy,
+        steps=steps,
+        seconds=watch.seconds,
+        points=tuple(watch.points),
+        settings=dataclasses.asdict(config),
+    )
+
+
 AGENTS: dict[str, Agent] = {
     "ppo": Agent(train=partial(_learner, agent="ppo")),
     "dqn": Agent(train=partial(_learner, agent="dqn")),
@@ -282,6 +311,8 @@ AGENTS: dict[str, Agent] = {
     "click-greedy": Agent(train=_click_greedy),
     "linucb": Agent(train=partial(_bandit, kind="linucb")),
     "lints": Agent(train=partial(_bandit, kind="lints")),
+    "sac-direction": Agent(train=partial(_direction, algorithm="sac")),
+    "td3-direction": Agent(train=partial(_direction, algorithm="td3")),
     "ppo-sees-all": Agent(train=partial(_learner, agent="ppo"), sees_all=True),
     "dqn-sees-all": Agent(train=partial(_learner, agent="dqn"), sees_all=True),
 }
