@@ -101,6 +101,11 @@ class TinyGame:
 
     def optimum(self, state: SessionState) -> NDArray[np.float64]:
         """Expected score (B,) of the best policy that sees everything, from `state` on."""
+        best: NDArray[np.float64] = self.page_values(state).max(axis=1)
+        return best
+
+    def page_values(self, state: SessionState) -> NDArray[np.float64]:
+        """Expected score (B, M) of every one of `pages`, shown now and followed by the best policy."""
         M = len(self.pages)
         chunk = max(1, _AT_ONCE // (M * len(self.answers.left)))
         parts = []
@@ -108,8 +113,8 @@ class TinyGame:
             rows = np.arange(start, min(start + chunk, state.user.shape[0]))
             many = state.take(np.repeat(rows, M))
             value = self._expected(many, np.tile(self.pages, (rows.shape[0], 1)), self.optimum)
-            parts.append(value.reshape(rows.shape[0], M).max(axis=1))
-        return np.concatenate(parts) if parts else np.zeros(0)
+            parts.append(value.reshape(rows.shape[0], M))
+        return np.concatenate(parts) if parts else np.zeros((0, M))
 
     def value(self, policy: Policy, state: SessionState) -> NDArray[np.float64]:
         """Expected score (B,) from `state` on of a policy that ranks by state (oracles) or by candidates alone."""
