@@ -48,7 +48,7 @@ class ValueCallback(BaseCallback):
         *,
         gamma: float,
         bootstrap: bool,
-        n_users: int = 48,
+        n_users: int = 32,
     ) -> None:
         super().__init__()
         self.policy, self.every = policy, every

@@ -93,10 +93,10 @@ def test_training_writes_what_it_promises(config: LearnerConfig, tmp_path: Path)
     events = EventAccumulator(str(tmp_path / "events"))
     events.Reload()
     scalars = set(events.Tags()["scalars"])
-    assert {"eval/score", "eval/share_of_gap", "rollout/score", "rollout/length"} <= scalars
-    assert {"speed/simulator", "speed/policy", "speed/update", "clicks_by_position/04"} <= scalars
+    assert {"eval/score", "eval/share_of_gap", "rollout/ep_rew_mean", "rollout/ep_len_mean"} <= scalars
+    assert {"time/fps", "time/simulator_share", "time/update_share", "slate/clicks_at/04"} <= scalars
     assert {"train/click_loss", "train/purchase_loss"} <= scalars
-    assert events.Tags()["images"] == ["eval/slate"]
+    assert set(events.Tags()["images"]) == {"slate/first_pages", "slate/value_calibration"}
     share = events.Scalars("eval/share_of_gap")[-1].value
     assert share == pytest.approx((events.Scalars("eval/score")[-1].value - 1.0) / 2.0, rel=1e-5)
 
