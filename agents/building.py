@@ -159,6 +159,7 @@ def build_learner(
                 "network": network,
                 "reward": task.reward,
                 "form": form_of(config),
+                "item_rate": config.item_rate,
             },
             **options_of(config),
             **shared,

@@ -48,6 +48,9 @@ class DQNConfig:
     """Updates in a round."""
     learning_rate: float = 1e-3
     """Adam's step size at first; it falls linearly to a tenth of this."""
+    item_rate: float = 0.2
+    """The step size of the item-wise values as a share of that of the page's value and the response model: what an
+    item changes later is a small part of a noisy return, and a click's log loss is far less noisy."""
     gamma: float = 0.97
     """Discount per page."""
     target_update_interval: int = 5_000
@@ -80,7 +83,7 @@ def form_of(config: DQNConfig) -> dict[str, Any]:
     return {"choice": config.choice, "optimiser": config.optimiser, "crowding": config.crowding}
 
 
-_ELSEWHERE = {"n_envs", "network", "choice", "optimiser", "crowding"}
+_ELSEWHERE = {"n_envs", "network", "choice", "optimiser", "crowding", "item_rate"}
 _BOTH = {"learning_rate", "gamma", "max_grad_norm", "feedback_coef", "bootstrap_at_limit"}
 
 

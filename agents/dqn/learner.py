@@ -235,6 +235,12 @@ class SlateDQN(DQN):
             last=last,
         )
 
+    def _update_learning_rate(self, optimizers: list[torch.optim.Optimizer] | torch.optim.Optimizer) -> None:
+        """SB3's schedule, times each parameter group's own factor."""
+        super()._update_learning_rate(optimizers)
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] *= group["factor"]
+
     @torch.no_grad()
     def targets(self, batch: Blocks, page: PageInputs) -> Tensor:
         """Targets y (L, M) of a batch with the features `page` of all its observations."""

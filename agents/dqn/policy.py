@@ -29,6 +29,7 @@ class SlateQPolicy(DQNPolicy):
         network: Sizes.
         reward: The environment's reward.
         form: Settings of `SlateQNetwork` beyond its sizes.
+        item_rate: The step size of the item-wise values as a share of the others'.
         **kwargs: SB3's optimiser options.
     """
 
@@ -45,11 +46,24 @@ class SlateQPolicy(DQNPolicy):
         network: NetworkConfig | None = None,
         reward: RewardMix | None = None,
         form: Mapping[str, Any] | None = None,
+        item_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
+        self.item_rate = item_rate
         self._tables, self._network, self._reward = tables, network or NetworkConfig(), reward
         self._form = dict(form or {})
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)  # type: ignore[arg-type]
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        items = list(self.q_net.scorer.parameters())
+        own = {id(parameter) for parameter in items}
+        others = [parameter for parameter in self.q_net.parameters() if id(parameter) not in own]
+        self.optimizer = self.optimizer_class(
+            [{"params": items, "factor": self.item_rate}, {"params": others, "factor": 1.0}],
+            lr=lr_schedule(1),  # type: ignore[call-arg]
+            **self.optimizer_kwargs,
+        )
 
     def make_q_net(self) -> SlateQNetwork:  # type: ignore[override]
         """A fresh network."""
