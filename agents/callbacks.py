@@ -52,7 +52,7 @@ class MetricsCallback(BaseCallback):
         probed: At most so many users' last page tells of exploration; the greedy rule is asked once a point.
     """
 
-    def __init__(self, every: int, total_steps: int, *, progress: bool = True, probed: int = 128) -> None:
+    def __init__(self, every: int, total_steps: int, *, progress: bool = True, probed: int = 64) -> None:
         super().__init__()
         self.every, self.total_steps, self.progress, self.probed = every, total_steps, progress, probed
         self._bar: tqdm[Any] | None = None
