@@ -44,13 +44,12 @@ class DQNConfig:
     """Whether the regression is on the expected clicks; else on those that happened."""
     train_freq: int = 2
     """Steps of all users between two rounds of updates."""
-    gradient_steps: int = 1
+    gradient_steps: int = 2
     """Updates in a round."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Adam's step size at first; it falls linearly to a tenth of this."""
-    item_rate: float = 0.2
-    """The step size of the item-wise values as a share of that of the page's value and the response model: what an
-    item changes later is a small part of a noisy return, and a click's log loss is far less noisy."""
+    item_rate: float = 1.0
+    """The step size of the item-wise values as a share of that of the page's value and the response model."""
     gamma: float = 0.97
     """Discount per page."""
     target_update_interval: int = 5_000

@@ -281,6 +281,7 @@ class SlateDQN(DQN):
             )
             td_loss = ((estimate - y) / network.value_scale).square().mean()
             click_loss, purchase_loss = here.response_loss(places, click, purchase)
+            purchase_loss = purchase_loss * self.ranks.weight(click.sum())
             loss = self.value_coef * td_loss + self.feedback_coef * (click_loss + purchase_loss)
             self.policy.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
