@@ -35,7 +35,7 @@ class ValueCallback(BaseCallback):
 
     Args:
         policy: Makes a greedy policy of the learner as it is.
-        every: User-steps between points.
+        every: User-steps between points; pictures come no oftener than every eighth of the training.
         gamma: The learner's discount per page.
         bootstrap: Whether the learner values what lies beyond the step limit.
         n_users: Users whom the greedy policy serves, where it has to.
@@ -57,7 +57,7 @@ class ValueCallback(BaseCallback):
         self._found: list[ValuePairs] = []
 
     def _on_training_start(self) -> None:
-        self._next = next_moment(self.num_timesteps, self.every)
+        self._next, self._draw_next = next_moment(self.num_timesteps, self.every), self.num_timesteps
         self._step = slate_env(self).core.state.step.copy()
         self._forget_rollout()
 
@@ -101,9 +101,9 @@ class ValueCallback(BaseCallback):
             self._write()
 
     def _on_training_end(self) -> None:
-        self._write()
+        self._write(last=True)
 
-    def _write(self) -> None:
+    def _write(self, *, last: bool = False) -> None:
         start = time.perf_counter()
         self._next = next_moment(self.num_timesteps, self.every)
         if self._buffer is None:
@@ -123,10 +123,10 @@ class ValueCallback(BaseCallback):
         for tag, value in _figures(pairs).items():
             if np.isfinite(value):
                 self.logger.record(f"slate/{tag}", value)
-        heading = f"{self.num_timesteps:,} user-steps"
-        log_picture(
-            self.logger, "slate/value_calibration", draw_calibration(pairs, heading), self.num_timesteps
-        )
+        if self.num_timesteps >= self._draw_next or last:
+            self._draw_next = self.num_timesteps + self.model._total_timesteps // 8
+            drawn = draw_calibration(pairs, f"{self.num_timesteps:,} user-steps")
+            log_picture(self.logger, "slate/value_calibration", drawn, self.num_timesteps)
         self.logger.dump(self.num_timesteps)
         self.model.stopwatch.add(watching=time.perf_counter() - start)  # type: ignore[attr-defined]
 
