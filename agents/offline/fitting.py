@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,7 @@ class OfflineResult:
     name: str
     bound: Mapping[str, Any]
     metrics: Mapping[str, float]
-    """Mean losses on the held-out pages at last, `before_...` those before the first step; empty where none are."""
+    """Mean losses of these weights on the held-out pages; `before_...`: of the first ones; empty where none are."""
     curve: tuple[Mapping[str, float], ...] = field(default=())
     """Held-out losses after each pass."""
 
@@ -136,6 +137,7 @@ def fit_to_log(
     seed: int,
     device: str = "cpu",
     label: str,
+    keep_best: bool = True,
     progress: bool = True,
 ) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
     """Minimise `loss` over the log's whole pages by Adam.
@@ -150,6 +152,8 @@ def fit_to_log(
         seed: Of the order of pages.
         device: Where the network lives.
         label: Of the progress bar and of errors.
+        keep_best: Whether to end with the weights, those of before included, whose held-out loss was the lowest: on a
+            short log the later passes learn its noise.
         progress: Whether to show a bar.
 
     Returns:
@@ -175,6 +179,9 @@ def fit_to_log(
         for name, value in _means(network, log, held, loss, extra, config, device).items()
     }
     curve: list[dict[str, float]] = []
+    keeping = keep_best and held.size > 0
+    best = {name.removeprefix("before_"): value for name, value in metrics.items()}
+    kept = copy.deepcopy(network.state_dict()) if keeping else {}
     done = 0
     with tqdm(total=total, desc=label, unit="batch", leave=False, disable=None if progress else True) as bar:
         for _ in range(config.epochs):
@@ -196,9 +203,13 @@ def fit_to_log(
                 done += 1
                 bar.update()
             curve.append(_means(network, log, held, loss, extra, config, device))
+            if keeping and curve[-1]["loss"] < best["loss"]:
+                best, kept = curve[-1], copy.deepcopy(network.state_dict())
             bar.set_postfix({name: f"{value:.4f}" for name, value in curve[-1].items()})
     network.eval()
-    return metrics | curve[-1], tuple(curve)
+    if keeping:
+        network.load_state_dict(kept)
+    return metrics | (best if keeping else curve[-1]), tuple(curve)
 
 
 def _batch(

@@ -148,6 +148,7 @@ def train_reinforce(
         seed=seed,
         device=device,
         label="reinforce",
+        keep_best=False,  # the loss is a means to its gradient: lower is not better
         progress=progress,
     )
     return OfflineResult(model, config.learner, "reinforce", task_of(world, task), metrics, curve)

@@ -117,6 +117,23 @@ def test_clone_finds_the_behaviour(world: World, log: LogTransitions) -> None:
     check_policy(result.policy(temperature=1.0), log.observation.take(rows), slate_size=4, samples=1_000)
 
 
+def test_the_best_pass_is_kept(world: World, log: LogTransitions) -> None:
+    short = log.take(np.arange(400))
+    config = CloningConfig(
+        learner=PPO, epochs=40, batch_size=32, held_out=0.5
+    )  # far too many passes for 200 pages
+    result = clone_behaviour(config, short, world, TASK, seed=1, progress=False)
+    losses = [point["loss"] for point in result.curve]
+    assert losses[-1] > min(losses) + 0.05
+    assert result.metrics["loss"] == min(losses)
+    _, held = short.split(0.5)
+    seen = {name: torch.as_tensor(array) for name, array in held.observation.as_dict().items()}
+    with torch.no_grad():
+        scores = actor_of(result.model).scores(seen)
+    again = -slate_log_prob(scores, torch.as_tensor(held.actions)).mean()
+    assert float(again) == pytest.approx(min(losses), rel=1e-4)
+
+
 def test_single_draw_inverts_plackett_luce() -> None:
     weight = np.array([0.5, 0.3, 0.15, 0.05])
     choice = np.array([[0.3, 0.5 / 0.7, 0.05 / 0.2]])  # item 1, then 0, then 3
