@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ScoreAction,
         SlotBySlot,
     )
+    from envs.wrappers.proto import ProtoAction
 
 __all__ = [
     "EpisodeStats",
@@ -36,6 +37,7 @@ __all__ = [
     "MemoryLength",
     "MixReward",
     "Observation",
+    "ProtoAction",
     "RecordSessions",
     "RewardMix",
     "RewardParts",
@@ -62,6 +64,7 @@ _HOME = {
     "MemoryLength": "envs.wrappers",
     "MixReward": "envs.wrappers",
     "Observation": "envs.observation",
+    "ProtoAction": "envs.wrappers.proto",
     "RecordSessions": "envs.wrappers",
     "RewardMix": "envs.world",
     "RewardParts": "envs.results",
