@@ -159,6 +159,7 @@ class BeliefFilter:
         for b in range(0, B, 64):  # a matter of memory
             block = context[b : b + 64]
             many = pool.take(np.tile(np.arange(n), block.shape[0]))
+            many.query[:] = np.repeat(query[b : b + 64], n)
             found = self.simulator.context_log_density(many, np.repeat(block, n, axis=0))
             density[b : b + 64] = found.reshape(-1, n)
         chances = np.exp(density - density.max(axis=1, keepdims=True))
@@ -166,7 +167,11 @@ class BeliefFilter:
             stream_seed(self._seed, 6, stream), user, np.zeros(B, np.int32), Purpose.PLANNER, 1
         )
         state = pool.take(systematic(chances, offset[:, 0], S).reshape(-1))
-        state.user[:] = np.repeat(user, S)
+        # Every guess has a number of its own: what a simulator draws of the past for one must not be drawn for all.
+        numbers = uniform_table(
+            stream_seed(self._seed, 8, stream), user, np.zeros(B, np.int32), Purpose.PLANNER, S
+        )
+        state.user[:] = FIRST_PLANNER_USER + (numbers * 2.0**32).astype(np.int64).reshape(-1)
         state.query[:] = np.repeat(query, S)
         state.context[:] = np.repeat(context, S, axis=0)
         return Belief(state, np.zeros((B, S)))

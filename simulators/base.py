@@ -130,10 +130,16 @@ class TransparentSimulator(InspectableSimulator, Protocol):
             context: (B, F) the next context; it tells whether a user came back for another visit.
 
         Returns:
-            (B,) log-probability of the clicks, the purchases and of leaving, staying or coming back.
+            (B,) log-probability of the clicks, the purchases and of leaving, staying or coming back; and of `query`,
+            where what users ask next tells of them. A simulator that has to guess what no answer shows may give an
+            unbiased estimate of the probability and a state drawn to match, its chance keyed by `state.user` and
+            `state.step` and in no way by the environment's.
         """
         ...
 
     def context_log_density(self, state: SessionState, context: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(B,) log-density, up to a constant, of a first `context` (B, F) for users as `begin` makes them."""
+        """(B,) log-density, up to a constant, of a first `context` (B, F) for users as `begin` makes them.
+
+        `state.query` is the first query as it was asked, which may count as well; all else in `state` is as made.
+        """
         ...

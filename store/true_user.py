@@ -1,4 +1,4 @@
-"""The true user of the demo store as an `InspectableSimulator`."""
+"""The true user of the demo store as a `TransparentSimulator`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from simulators.base import Feedback, ItemAppeal, SessionState
 from store.kernels import true_user as kernels
+from store.kernels import true_user_chances as chances
 from store.kernels.layout import HIDDEN_SIZE, PEOPLE, VISITS, Law, ShopTables
 
 __all__ = ["LOG_PEOPLE", "LOG_USERS", "TrueUser", "TrueUserConfig"]
@@ -170,6 +171,56 @@ class TrueUser:
         rows = np.array(items, np.int32)
         kernels.appeal(items.shape[0], self._law, self.shop, state.query, state.hidden, rows, click, purchase)
         return ItemAppeal(click=click, purchase=purchase)
+
+    def absorb(
+        self,
+        state: SessionState,
+        slates: NDArray[np.int32],
+        feedback: Feedback,
+        *,
+        query: NDArray[np.int32],
+        context: NDArray[np.float32],
+    ) -> NDArray[np.float64]:
+        """Advance `state` as if it had drawn `feedback`; (B,) its log-probability (see `TransparentSimulator`).
+
+        Which positions were looked at is guessed, by streams of their own that `state.user` and `state.step` key: the
+        probability is an unbiased estimate (see `store.kernels.true_user_chances`), and the state one that may have
+        come of it. Who goes on asks by department and interest: the chance of `query` is part of the probability.
+        """
+        B = slates.shape[0]
+        out = np.empty(B, np.float64)
+        chances.absorb(
+            B,
+            self._law,
+            self.shop,
+            state.user,
+            state.step,
+            state.query,
+            state.context,
+            state.hidden,
+            np.ascontiguousarray(slates, np.int32),
+            np.ascontiguousarray(feedback.click, np.uint8),
+            np.ascontiguousarray(feedback.purchase, np.uint8),
+            np.ascontiguousarray(feedback.left, np.bool_),
+            np.ascontiguousarray(query, np.int32),
+            np.ascontiguousarray(context, np.float32),
+            out,
+        )
+        return out
+
+    def context_log_density(self, state: SessionState, context: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(B,) log-density of a first `context` and the first query `state.query`, up to a constant."""
+        out = np.empty(context.shape[0], np.float64)
+        chances.context_log_density(
+            out.shape[0],
+            self.shop,
+            np.ascontiguousarray(state.query),
+            np.ascontiguousarray(state.context),
+            np.ascontiguousarray(state.hidden),
+            np.ascontiguousarray(context, np.float32),
+            out,
+        )
+        return out
 
     def examination_weights(self, n_positions: int) -> NDArray[np.float32]:
         """Average probability of a look at each position, for a fresh and average user.

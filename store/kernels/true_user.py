@@ -16,6 +16,19 @@ from numba import njit, prange
 
 from simulators.kernels.rng import Purpose, normal, uniform
 from simulators.kernels.twins import Twin
+from store.kernels.law import (
+    buy,
+    contrast,
+    going_on,
+    item_logits,
+    joy_of,
+    leaving,
+    remember,
+    satisfied,
+    sigmoid,
+    skipping,
+    tire,
+)
 from store.kernels.layout import BOUGHT, PEOPLE, RING, STYLE, VISITS, Hidden
 
 __all__ = ["appeal", "begin", "respond"]
@@ -32,11 +45,6 @@ def _gauss(seed: Any, user: Any, index: Any) -> Any:
 
 
 @njit(cache=True)
-def _sigmoid(x: Any) -> Any:
-    return 1.0 / (1.0 + math.exp(-x))
-
-
-@njit(cache=True)
 def _find(cumulative: Any, u: Any) -> Any:
     """First index whose cumulative share exceeds `u`, by bisection."""
     low, high = 0, cumulative.shape[0] - 1
@@ -47,78 +55,6 @@ def _find(cumulative: Any, u: Any) -> Any:
         else:
             low = middle + 1
     return low
-
-
-@njit(cache=True)
-def _taste(h: Any, style: Any, i: Any) -> Any:
-    total = 0.0
-    for d in range(STYLE):
-        total += h[Hidden.TASTE + d] * style[i, d]
-    return total
-
-
-@njit(cache=True)
-def _item_logits(law: Any, shop: Any, h: Any, q: Any, i: Any) -> Any:
-    """Logits of a click given a look and of a purchase given a click, on a neutral page; and the taste match."""
-    r = np.float64(shop.relevance[q, i])
-    taste = _taste(h, shop.item_style, i)
-    fond = shop.item_brand[i] == h[Hidden.BRAND_A] or shop.item_brand[i] == h[Hidden.BRAND_B]
-    brand = 1.0 if fond else 0.0
-    # Price hurts faster than it pleases; far below the reference it raises suspicion.
-    x = shop.item_price[i] - h[Hidden.REFERENCE]
-    if x > 0.0:
-        pain = h[Hidden.PRICE_PAIN] * x * math.sqrt(x)
-        gain = 0.0
-    else:
-        pain = 0.0
-        gain = min(-x, 0.7)
-    suspicion = max(-x - 0.8, 0.0)
-    # What was already on the pages of this session is less welcome.
-    n_item, n_brand, n_kind = 0.0, 0.0, 0.0
-    for j in range(min(int(h[Hidden.SHOWN]), RING)):
-        other = int(h[Hidden.SEEN + j])
-        if other == i:
-            n_item += 1.0
-        if shop.item_brand[other] == shop.item_brand[i]:
-            n_brand += 1.0
-        if shop.item_kind[other] == shop.item_kind[i]:
-            n_kind += 1.0
-    bought = 0.0
-    for j in range(BOUGHT):
-        if h[Hidden.BOUGHT + j] == shop.item_kind[i]:
-            bought = 1.0
-    tired = (
-        law.again_item * min(n_item, 3.0)
-        + law.again_brand * math.log1p(n_brand)
-        + law.again_kind * math.log1p(n_kind)
-        + law.already_bought * bought
-    )
-    home = 0.0
-    if shop.query_open[q]:
-        home = law.click_department * (0.75 if shop.item_department[i] == h[Hidden.DEPARTMENT] else -0.25)
-    click = (
-        law.click_base
-        + law.click_relevance * r
-        + (0.3 + 0.7 * r) * (law.click_taste * taste + law.click_brand * brand)
-        + law.click_rating * shop.item_rating[i]
-        + law.click_hype * h[Hidden.HYPE] * shop.item_hype[i]
-        + home
-        - law.price_pain * pain
-        + law.price_gain * gain
-        - law.price_suspicion * suspicion
-        - tired
-    )
-    purchase = (
-        law.purchase_base
-        + law.purchase_relevance * r
-        + law.purchase_taste * taste
-        + law.purchase_quality * shop.item_quality[i]
-        - law.purchase_price * (pain - 0.5 * gain)
-        - law.purchase_hype * shop.item_hype[i]
-        + law.purchase_satisfaction * h[Hidden.SATISFACTION]
-        - 0.5 * tired
-    )
-    return click, purchase, taste
 
 
 @njit(cache=True)
@@ -247,67 +183,38 @@ def _respond_one(
         if i < 0:
             break
         if k > 0:
-            go_on = (
-                law.look_base
-                + law.look_patience * h[Hidden.PATIENCE]
-                + law.look_satisfaction * satisfaction
-                + law.look_interest * (interest - 0.15)
-                - law.look_fatigue * (h[Hidden.FATIGUE] + 0.12 * looked)
-            )
-            if _draw(seed, user, step, 8 * k) > _sigmoid(go_on):
+            if _draw(seed, user, step, 8 * k) > going_on(law, h, satisfaction, interest, looked):
                 break
-            # Skips come in runs: more of what has just bored is passed over.
-            skip = h[Hidden.SKIP]
-            if shop.item_kind[i] == anchor_kind:
-                skip += law.skip_dull * max(0.15 - interest, 0.0)
-            if _draw(seed, user, step, 8 * k + 1) < skip:
+            if _draw(seed, user, step, 8 * k + 1) < skipping(
+                law, h, shop.item_kind[i] == anchor_kind, interest
+            ):
                 continue
         looked += 1
-        u_click, u_purchase, taste = _item_logits(law, shop, h, q, i)
+        u_click, u_purchase, taste = item_logits(law, shop, h, q, i)
         r = np.float64(shop.relevance[q, i])
         seen_relevance += r
         if shop.item_kind[i] == anchor_kind:
-            x = shop.item_price[i] - anchor
-            u_click -= law.contrast_dearer * max(x, 0.0) + law.contrast_cheaper * min(x, 0.0)
+            u_click -= contrast(law, shop.item_price[i], anchor)
         anchor, anchor_kind = np.float64(shop.item_price[i]), shop.item_kind[i]
-        p_click = _sigmoid(u_click)
+        p_click = sigmoid(u_click)
         interest = 0.6 * interest + 0.4 * p_click
         if _draw(seed, user, step, 8 * k + 2) >= p_click:
             continue
         click[b, k] = 1
         clicks += 1
-        # The click reveals what the page did not: quality, and whether the hype was hollow.
-        joy = math.tanh(
-            law.delight_quality * shop.item_quality[i]
-            + law.delight_taste * taste
-            + law.delight_relevance * (r - 0.5)
-            - law.delight_hype * shop.item_hype[i]
-        )
+        joy = joy_of(law, shop, i, taste, r)
         delight += joy
         disappointment += max(-joy, 0.0)
-        if _draw(seed, user, step, 8 * k + 3) < _sigmoid(u_purchase):
+        if _draw(seed, user, step, 8 * k + 3) < sigmoid(u_purchase):
             purchase[b, k] = 1
             bought += 1
-            h[Hidden.BOUGHT + int(h[Hidden.PURCHASES]) % BOUGHT] = shop.item_kind[i]
-            h[Hidden.PURCHASES] += 1.0
-    for k in range(K):
-        if slates[b, k] >= 0:
-            h[Hidden.SEEN + int(h[Hidden.SHOWN]) % RING] = slates[b, k]
-            h[Hidden.SHOWN] += 1.0
-    page = seen_relevance / max(looked, 1) - law.page_expectation
-    satisfaction += law.delight_speed * delight + law.page_speed * page
-    satisfaction = min(max(satisfaction, -2.5), 2.5)
+            buy(shop, h, i)
+    remember(h, slates[b])
+    satisfaction = satisfied(law, satisfaction, delight, seen_relevance, looked)
     h[Hidden.SATISFACTION] = satisfaction
-    h[Hidden.FATIGUE] += (law.fatigue_page + law.fatigue_look * looked) * math.exp(-h[Hidden.PATIENCE])
-    leave = (
-        law.leave_base
-        + law.leave_fatigue * h[Hidden.FATIGUE]
-        - law.leave_satisfaction * satisfaction
-        + law.leave_disappointment * disappointment
-        + law.leave_purchase * bought
-    )
+    tire(law, h, looked)
     # 65,000 and up: beyond the numbers of any position.
-    left[b] = _draw(seed, user, step, 65000) < _sigmoid(leave)
+    left[b] = _draw(seed, user, step, 65000) < leaving(law, h, satisfaction, disappointment, bought)
     query[b] = _next_query(
         shop,
         h,
@@ -327,9 +234,9 @@ def _appeal_one(
 ) -> None:
     for m in range(items.shape[1]):
         if items[b, m] >= 0:
-            u_click, u_purchase, _ = _item_logits(law, shop, hidden[b], query[b], items[b, m])
-            click[b, m] = _sigmoid(u_click)
-            purchase[b, m] = _sigmoid(u_purchase)
+            u_click, u_purchase, _ = item_logits(law, shop, hidden[b], query[b], items[b, m])
+            click[b, m] = sigmoid(u_click)
+            purchase[b, m] = sigmoid(u_purchase)
 
 
 def _begin(shop: Any, users: Any, seed: Any, query: Any, context: Any, hidden: Any) -> None:
