@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Cell:
     steps: int = 0
     seconds: float = 0.0
     points: tuple[Point, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ def read_cell(file: Path) -> Cell | None:
         steps=kept["steps"],
         seconds=kept["seconds"],
         points=tuple(Point(**point) for point in kept["points"]),
+        settings=kept.get("settings", {}),
     )
 
 
@@ -157,7 +159,7 @@ def _judge_references(plan: Plan, task: str, missing: Sequence[tuple[str, int]])
             began = time.perf_counter()
             served = serve_blocks(policy, place.world, place.task, users=plan.effort.users, seed=seed)
             cell = Cell(task=task, agent=name, seed=seed, scores=served.score)
-            _keep(plan.reference(task, name, seed), cell, judging=time.perf_counter() - began, settings={})
+            _keep(plan.reference(task, name, seed), cell, judging=time.perf_counter() - began)
     return f"{task}: {', '.join(names)}"
 
 
@@ -183,13 +185,14 @@ def _train(plan: Plan, task: str, agent: str, seed: int) -> str:
         steps=trained.steps,
         seconds=trained.seconds,
         points=trained.points,
+        settings=trained.settings,
     )
-    _keep(file, cell, judging=time.perf_counter() - began, settings=dict(trained.settings))
+    _keep(file, cell, judging=time.perf_counter() - began)
     return f"{task}: {agent}, seed {seed}"
 
 
-def _keep(file: Path, cell: Cell, *, judging: float, settings: dict[str, Any]) -> None:
-    kept = asdict(cell) | {"scores": cell.scores.tolist(), "judging_seconds": judging, "settings": settings}
+def _keep(file: Path, cell: Cell, *, judging: float) -> None:
+    kept = asdict(cell) | {"scores": cell.scores.tolist(), "judging_seconds": judging}
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as temporary:
         temporary.write_text(json.dumps(kept), encoding="utf-8")

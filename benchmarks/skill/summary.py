@@ -37,7 +37,7 @@ def read_all(
     """The cells that are finished.
 
     Raises:
-        InputError: Not one is.
+        InputError: Not one is, or some of one agent were trained by other settings than the rest.
     """
     found: dict[str, dict[str, dict[int, Cell]]] = {}
     for task in tasks:
@@ -53,7 +53,28 @@ def read_all(
             where=str(plan.folder),
             mend="leave --read out, or name the folder that has some",
         )
+    for agent in agents:
+        _refuse_mixture(
+            agent, [cell for policies in found.values() for cell in policies.get(agent, {}).values()]
+        )
     return found
+
+
+def _refuse_mixture(agent: str, cells: Sequence[Cell]) -> None:
+    """A table of cells from before and after a change of the defaults would say nothing."""
+    for cell in cells[1:]:
+        first = cells[0]
+        changed = sorted(
+            name
+            for name in (cell.settings.keys() | first.settings.keys()) - {"bootstrap_at_limit"}  # the task's
+            if cell.settings.get(name) != first.settings.get(name)
+        )
+        if changed:
+            raise InputError(
+                f"{agent} was trained by different settings: {', '.join(changed)}",
+                where=f"{first.task}, seed {first.seed}, and {cell.task}, seed {cell.seed}",
+                mend="remove the older cells, or take another --folder",
+            )
 
 
 def shares(cells: Mapping[str, Mapping[int, Cell]], agent: str, ceiling: str) -> NDArray[np.float64]:

@@ -239,6 +239,12 @@ def test_the_result_fills_tables_and_pictures(tmp_path: Path) -> None:
             file.write_text(
                 json.dumps(vars(one) | {"task": "Static", "scores": one.scores.tolist(), "points": points})
             )
+    file = plan.trained("Static", "ppo", 1)
+    whole = json.loads(file.read_text())
+    file.write_text(json.dumps(whole | {"settings": {"gamma": 0.5}}))
+    with pytest.raises(InputError, match="ppo was trained by different settings: gamma"):
+        measure(options)
+    file.write_text(json.dumps(whole))
     found = measure(options)
     assert found["budget"] == "steps300000"
     assert tables_of(found)["learning-share-belief"].splitlines()[2] == "| Static | 75 % (75 to 75) |"
