@@ -89,6 +89,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "expected": {"expected": True},
     "polyak": {"tau": 0.05, "target_update_interval": 16},
     "recent": {"recent": 128},
+    "small item steps": {"item_rate": 0.1},
     "crowding": {"crowding": True, "optimiser": "greedy"},
     "assignment": {"optimiser": "exact"},
     "slateq": {"choice": "multinomial", "optimiser": "exact"},
