@@ -110,6 +110,19 @@ class Ranks:
             square /= self.size
         return mean.reshape(square.shape), square.sqrt()
 
+    def weight(self, count: Tensor) -> Tensor | float:
+        """This rank's count relative to the mean over the ranks (1 where both are nothing).
+
+        A loss that is a mean over `count` things (such as purchases per click) times this, averaged over the ranks,
+        is the mean over the things of all ranks.
+        """
+        if self.size == 1:
+            return 1.0
+        mine = count.detach().clamp_min(1.0)
+        mean = mine.clone()
+        self._sum(mean)
+        return mine * self.size / mean
+
     def any(self, flag: bool) -> bool:
         """Whether it is so on any rank."""
         return self.mean(float(flag)) > 0

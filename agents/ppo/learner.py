@@ -189,6 +189,7 @@ class SlatePPO(PPO):
                 # Users answer to what they are shown: the response model needs no other candidate here.
                 response = self.policy.response(inputs.shown(batch.slates))
                 click_loss, purchase_loss = response.loss(in_order, batch.click, batch.purchase)
+                purchase_loss = purchase_loss * self.ranks.weight(batch.click.sum())
                 loss = policy_loss + self.vf_coef * value_loss
                 with torch.set_grad_enabled(self.ent_coef != 0):
                     mean_entropy = slate_entropy(scores, batch.slates).mean()
