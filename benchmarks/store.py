@@ -40,7 +40,7 @@ def measure(options: StoreOptions) -> dict[str, Any]:
     cases = [*_ranking(store, finetuned=not options.quick), *_positions(store), *_purchases(store)]
     users = 32 if options.quick else options.oracle_users
     gap = oracle_gap(store, n_users=users)
-    for name in ("random", "behavior", "myopic", "planning"):
+    for name in ("random", "behavior", "myopic", "planning", "belief"):
         cases.append(case(f"score a session, {name}", getattr(gap, name), "clicks + 5 purchases", gap.myopic))
     cases.append(case("planning gap over the myopic oracle", gap.gap, "share", 0.1))
     cases.append(case("planning gap, lower end of the 95 % interval", gap.gap_low, "share"))

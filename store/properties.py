@@ -80,6 +80,7 @@ class OracleGap:
     behavior: float
     myopic: float
     planning: float
+    belief: float
     gap: float
     """How far planning beats myopic, as a share of myopic."""
     gap_low: float
@@ -178,19 +179,26 @@ def purchase_drivers(store: Store, *, n_users: int = 20_000) -> PurchaseDrivers:
 
 
 def oracle_gap(store: Store, *, n_users: int = 500, progress: bool = True) -> OracleGap:
-    """Random, behaviour policy, myopic and planning oracle over the same held-out users."""
+    """Random, behaviour policy, and the myopic, planning and belief oracles over the same held-out users.
+
+    The belief oracle takes the weights of the planning oracle's practice and practises no more.
+    """
     from agents.baselines import RandomPolicy
+    from agents.belief import BeliefConfig, BeliefOracle
     from agents.oracles import MyopicOracle, PlanningConfig, PlanningOracle
+    from agents.planning import Tuning
     from evaluation.online import evaluate_online
 
     world, task = shop_world(store), shop_task(store)
     planner = PlanningOracle.for_world(world, task, PlanningConfig(progress=progress))
+    in_belief = BeliefConfig(retuning=Tuning(rounds=0), progress=progress)
     result = evaluate_online(
         {
             "random": RandomPolicy(),
             "behavior": store.behavior_policy,
             "myopic": MyopicOracle(store.true_simulator, task.purchase_weight),
             "planning": planner,
+            "belief": BeliefOracle(world, task, in_belief, theta=planner.prepare()[0]),
         },
         world,
         task,
