@@ -23,12 +23,13 @@ class DirectionConfig:
     """Users served side by side."""
     gamma: float = 0.9
     """Discount per page."""
-    learning_rate: float = 1e-3
-    """Adam's step size."""
+    learning_rate: float | None = None
+    """Adam's step size; None: 1e-3 for SAC, 3e-4 for TD3."""
     buffer_size: int = 200_000
     """Pages kept for replay."""
-    learning_starts: int = 4_000
-    """Pages served by random directions before the first update."""
+    learning_starts: int | None = None
+    """Pages served by random directions before the first update; None: 4,000 for SAC, 8,000 for TD3, whose actor has
+    nothing to hold it back from the corners of the box while the critic still knows little."""
     batch_size: int = 512
     """Pages in a minibatch."""
     gradient_steps: int = 2
@@ -37,8 +38,8 @@ class DirectionConfig:
     """Share of the way to the online networks that the target networks move after each update."""
     width: int = 128
     """Units of the two hidden layers of actor and critics."""
-    noise: float = 0.3
-    """TD3: standard deviation of the exploration, in units of the action's box."""
+    noise: float = 0.7
+    """TD3: standard deviation of the exploration; from a corner of the box (-1 to 1) smaller ones hardly lead away."""
     history: int = 10
     """Recent clicks that make up what the user seems to like, in the columns."""
 
@@ -49,7 +50,7 @@ class DirectionConfig:
             )
         for name in (
             "n_envs",
-            "learning_rate",
+            "step_size",
             "buffer_size",
             "batch_size",
             "gradient_steps",
@@ -64,3 +65,17 @@ class DirectionConfig:
             raise InputError(
                 f"gamma is {self.gamma}", where="DirectionConfig", mend="give a discount from 0 to below 1"
             )
+
+    @property
+    def step_size(self) -> float:
+        """The learning rate in use."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 1e-3 if self.algorithm == "sac" else 3e-4
+
+    @property
+    def random_pages(self) -> int:
+        """Pages before the first update."""
+        if self.learning_starts is not None:
+            return self.learning_starts
+        return 4_000 if self.algorithm == "sac" else 8_000

@@ -55,10 +55,10 @@ def train_direction(
     )
     env = ProtoAction(SlateVecEnv(config.n_envs, world, task, seed=seed), columns)
     shared: dict[str, Any] = {
-        "learning_rate": config.learning_rate,
+        "learning_rate": config.step_size,
         "gamma": config.gamma,
         "buffer_size": config.buffer_size,
-        "learning_starts": config.learning_starts,
+        "learning_starts": config.random_pages,
         "batch_size": config.batch_size,
         "train_freq": 1,
         "gradient_steps": config.gradient_steps,
