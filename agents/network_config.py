@@ -28,3 +28,5 @@ class NetworkConfig:
     """Width of a trainable projection of the candidates' vectors; 0: as they stand in the frozen table."""
     item_limit: int = 20_000
     """Largest catalogue whose items get trainable numbers of their own; beyond it only features tell them apart."""
+    item_scale: float = 5.0
+    """How much faster items' own numbers learn than what they share: each item is met far less often."""

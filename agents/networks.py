@@ -76,6 +76,7 @@ class CandidateScorer(nn.Module):
         self.project = nn.Linear(page.vector_size, config.item_width) if config.item_width else None
         self.taste = nn.Linear(hidden, (config.item_width or page.vector_size) * n_outputs, bias=False)
         self.item_bias = self.item_code = None
+        self.item_scale = config.item_scale
         if page.item_vectors.shape[0] <= config.item_limit:
             self.item_bias = nn.Embedding(page.item_vectors.shape[0], n_outputs)
             self.item_code = nn.Embedding(page.item_vectors.shape[0], config.candidate_width)
@@ -92,7 +93,7 @@ class CandidateScorer(nn.Module):
         hidden = self.candidate(page.candidates) + self.shift(state).unsqueeze(1)  # (B, N, V)
         if self.item_code is not None:
             ids = torch.where(page.items < 0, self.item_code.num_embeddings - 1, page.items)
-            hidden = hidden + self.item_code(ids)
+            hidden = hidden + self.item_scale * self.item_code(ids)
         hidden = torch.relu(hidden)
         weights = self.weights(state).view(-1, page.candidates.shape[2], self.n_outputs)  # (B, C, M)
         vectors = page.vectors if self.project is None else torch.tanh(self.project(page.vectors))
@@ -100,5 +101,5 @@ class CandidateScorer(nn.Module):
         linear = torch.bmm(page.candidates, weights) + torch.bmm(vectors, taste)
         result: Tensor = self.head(hidden) + linear
         if self.item_bias is not None:
-            result = result + self.item_bias(ids)
+            result = result + self.item_scale * self.item_bias(ids)
         return result

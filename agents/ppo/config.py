@@ -17,9 +17,9 @@ class PPOConfig:
     """Users served side by side."""
     n_steps: int = 8
     """Pages of each user between two updates."""
-    batch_size: int = 1024
+    batch_size: int = 256
     """Pages in a minibatch; fewer where it does not divide n_envs x n_steps."""
-    n_epochs: int = 3
+    n_epochs: int = 1
     """Passes over the collected pages."""
     learning_rate: float = 2e-3
     """Adam's step size at first; it falls linearly to a tenth of this."""

@@ -187,10 +187,15 @@ class SlatePPO(PPO):
                 policy_loss = -gain.sum(1).mean()
                 value_loss = (values - batch.returns).square().sum(1).mean()
                 # Users answer to what they are shown: the response model needs no other candidate here.
-                response = self.policy.response(inputs.shown(batch.slates))
+                shown = inputs.shown(batch.slates)
+                response = self.policy.response(shown)
+                surprise = batch.returns[:, -1] - values[:, -1].detach()
+                state = self.policy.critic(inputs).detach()
+                foretold = self.policy.outlook.realised(shown, state, batch.click, batch.purchase)
+                outlook_loss = (surprise - foretold).square().mean()
                 click_loss, purchase_loss = response.loss(in_order, batch.click, batch.purchase)
                 purchase_loss = purchase_loss * self.ranks.weight(batch.click.sum())
-                loss = policy_loss + self.vf_coef * value_loss
+                loss = policy_loss + self.vf_coef * (value_loss + outlook_loss)
                 with torch.set_grad_enabled(self.ent_coef != 0):
                     mean_entropy = slate_entropy(scores, batch.slates).mean()
                 loss = loss - self.ent_coef * mean_entropy
@@ -200,7 +205,7 @@ class SlatePPO(PPO):
                     stopped = True
                     break
                 self.policy.optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 self.ranks.average_gradients(self.policy.parameters())
                 norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
                 self.policy.optimizer.step()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from agents.network_config import NetworkConfig
 from agents.networks import CandidateScorer, PageFeatures, PageInputs, SessionEncoder, standardise
+from agents.outlook import Outlook
 from agents.page_features import purchase_worth
 from agents.ppo.distribution import MASKED, PlackettLuceDistribution, slot_log_prob
 from agents.response import Response, ResponseModel
@@ -89,6 +90,7 @@ class PlackettLucePolicy(ActorCriticPolicy):
         )
         self.scorer = CandidateScorer(self.page, self._network, n_outputs=1)
         self.response = ResponseModel(self.page, self._network, slate_size=slate_size)
+        self.outlook = Outlook(self.page, self._network)
         self.gain_scale = nn.Parameter(torch.tensor(self._network.gain_scale))
         self.critic = SessionEncoder(self.page, self._network)
         self.value_net = nn.Linear(self._network.state_width, slate_size + 1)
@@ -97,7 +99,11 @@ class PlackettLucePolicy(ActorCriticPolicy):
         self.generator = torch.Generator().manual_seed(self._sample_seed)
         self.action_dist = PlackettLuceDistribution(n_candidates, slate_size, generator=self.generator)
         actor = [*self.scorer.parameters(), self.gain_scale]
-        others = [p for part in (self.response, self.critic, self.value_net) for p in part.parameters()]
+        others = [
+            p
+            for part in (self.response, self.outlook, self.critic, self.value_net)
+            for p in part.parameters()
+        ]
         self.optimizer = self.optimizer_class(
             [{"params": actor, "factor": self.actor_rate}, {"params": others, "factor": 1.0}],
             lr=lr_schedule(1),  # type: ignore[call-arg]
@@ -121,7 +127,7 @@ class PlackettLucePolicy(ActorCriticPolicy):
         with torch.no_grad():
             buy = self.worth_of(page.items)
             worth = self.click_worth + buy * torch.sigmoid(response.conversion)
-            gain = (response.click_probability() * worth).clamp_min(1e-6).log()
+            gain = response.click_probability() * worth + self.outlook(page, response)
             return standardise(gain, page.valid)
 
     def worth_of(self, items: Tensor) -> Tensor:
