@@ -94,7 +94,7 @@ def test_kill_in_training_and_resume_goes_on_from_the_checkpoint(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["data", "relevance", "simulators", "judgement"])
+@pytest.mark.parametrize("stage", ["data", "relevance", "simulators", "training", "judgement"])
 def test_kill_in_any_stage_and_resume(
     stage: str,
     small: Any,
@@ -107,6 +107,7 @@ def test_kill_in_any_stage_and_resume(
         "data": "config.yaml",
         "relevance": "relevance",
         "simulators": "candidates.npz",
+        "training": "last_model.zip",
         "judgement": "last_model.zip",
     }
     run = tmp_path / "killed"
@@ -121,6 +122,14 @@ def test_kill_in_any_stage_and_resume(
     # The run that was never stopped came to the same table.
     ours, theirs = (json.loads((path / "table.json").read_text()) for path in (run, finished.path))
     assert ours == theirs
+
+    import torch
+
+    from agents.checkpoint import read_parameters
+
+    one, other = (read_parameters(path / "last_model.zip", "cpu")["policy"] for path in (run, finished.path))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_terminate_is_like_interrupt(
