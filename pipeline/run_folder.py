@@ -32,7 +32,7 @@ _MAY_CHANGE = (
     *(f"run.{name}:" for name in ("name", "logs", "device", "threads", "quiet")),  # not the seed
     *(f"judge.{name}:" for name in ("eval_users", "planner_users", "planner_rollouts", "planner_practice")),
     *(f"judge.{name}:" for name in ("explained_users", "explained_rollouts")),
-    *(f"learner.{name}:" for name in ("steps", "evaluate_every", "checkpoint_every")),
+    *(f"learner.{name}:" for name in ("steps", "evaluate_every", "checkpoint_every", "learning_rate")),
 )
 """Settings that may differ when a run is resumed: they do not change what has been learned so far, nor by whom the
 best policy is chosen."""

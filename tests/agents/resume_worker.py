@@ -16,6 +16,7 @@ from agents.checkpoint import LearnerConfig
 from agents.dqn.config import DQNConfig
 from agents.learning import TrainingOptions, train_agent
 from agents.ppo.config import PPOConfig
+from agents.ranks import Ranks
 from envs.core import SlateCore
 from envs.toy import toy_world
 from envs.world import TaskConfig
@@ -40,6 +41,23 @@ class Slowly(BaseCallback):
         return True
 
 
+class StoppedError(Exception):
+    """Raised by `StopAt`."""
+
+
+class StopAt(BaseCallback):
+    """Breaks off in the middle of things."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self.step:
+            raise StoppedError
+        return True
+
+
 def judge(policy: Policy) -> dict[str, float]:
     """Score per session of a few held-out users."""
     core = SlateCore(WORLD, TASK, n_users=32, seed=5, first_user=10**6)
@@ -52,8 +70,19 @@ def judge(policy: Policy) -> dict[str, float]:
     return {"score": score / 32}
 
 
-def go(agent: str, folder: Path, *, slowly: bool = False, steps: int = STEPS, seed: int = 3) -> Learner:
+def go(
+    agent: str,
+    folder: Path,
+    *,
+    slowly: bool = False,
+    stop_at: int | None = None,
+    steps: int = STEPS,
+    ranks: Ranks | None = None,
+) -> Learner:
     """Begin, or go on from the last checkpoint."""
+    callbacks: list[BaseCallback] = [Slowly()] if slowly else []
+    if stop_at is not None:
+        callbacks.append(StopAt(stop_at))
     last = folder / "last_model.zip"
     options = TrainingOptions(
         folder=folder,
@@ -69,9 +98,10 @@ def go(agent: str, folder: Path, *, slowly: bool = False, steps: int = STEPS, se
         WORLD,
         TASK,
         total_steps=steps,
-        seed=seed,
+        seed=3,
         options=options,
-        callbacks=[Slowly()] if slowly else [],
+        callbacks=callbacks,
+        ranks=ranks,
         resume_from=last if last.exists() else None,
     )
 
