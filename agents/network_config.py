@@ -30,3 +30,5 @@ class NetworkConfig:
     """Largest catalogue whose items get trainable numbers of their own; beyond it only features tell them apart."""
     item_scale: float = 5.0
     """How much faster items' own numbers learn than what they share: each item is met far less often."""
+    item_traits: int = 4
+    """Trainable numbers of each item by which remembered pages are summed up, in catalogues up to `item_limit`."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from agents.network_config import NetworkConfig
 from agents.page_features import PageFeatures, PageInputs, standardise
-from agents.session_memory import make_memory
+from agents.session_memory import make_memory, make_traits
 
 __all__ = ["CandidateScorer", "PageFeatures", "PageInputs", "SessionEncoder", "standardise"]
 
@@ -32,7 +32,10 @@ class SessionEncoder(nn.Module):
     def __init__(self, page: PageFeatures, config: NetworkConfig) -> None:
         super().__init__()
         self.memory = make_memory(page, config)
-        n_inputs = page.state_size + (self.memory.width if self.memory is not None else 0)
+        self.traits = make_traits(page, config)
+        n_inputs = page.state_size + sum(
+            part.width for part in (self.memory, self.traits) if part is not None
+        )
         width = config.state_width
         self.layers = nn.Sequential(
             nn.LayerNorm(n_inputs), nn.Linear(n_inputs, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()
@@ -47,6 +50,8 @@ class SessionEncoder(nn.Module):
         state = page.state
         if self.memory is not None:
             state = torch.cat((state, self.memory(page)), dim=1)
+        if self.traits is not None:
+            state = torch.cat((state, self.traits(page)), dim=1)
         result: Tensor = self.layers(state)
         return result
 

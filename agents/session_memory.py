@@ -13,7 +13,7 @@ from torch.nn import functional
 from agents.network_config import NetworkConfig
 from agents.page_features import PageFeatures, PageInputs
 
-__all__ = ["GruMemory", "TransformerMemory", "make_memory"]
+__all__ = ["GruMemory", "TraitMemory", "TransformerMemory", "make_memory", "make_traits"]
 
 
 class GruMemory(nn.Module):
@@ -110,6 +110,53 @@ class TransformerMemory(nn.Module):
         read = tokens[:, 0] + answer.transpose(1, 2).reshape(B, self.width)
         result: Tensor = read + self.dense(self.second(read))
         return result
+
+
+class TraitMemory(nn.Module):
+    """What a session has left behind, by traits that are learned of every item.
+
+    What a click does to a user (a delight, a disappointment) may depend on what no public feature tells of an item.
+    Each item has a few trainable numbers; their fading sums over what was clicked and shown are part of the session.
+
+    Args:
+        page: The features, for their sizes.
+        n_traits: Numbers of an item.
+        scale: How much faster they learn than what items share.
+    """
+
+    def __init__(self, page: PageFeatures, n_traits: int, scale: float) -> None:
+        super().__init__()
+        self.width, self.scale = 4 * n_traits, scale
+        self.table = nn.Embedding(page.item_vectors.shape[0], n_traits)
+        nn.init.normal_(self.table.weight, std=0.1 / scale)
+        self.register_buffer("look", page.look.clone(), persistent=False)
+        self.register_buffer("fading", page.fading.clone(), persistent=False)
+
+    look: Tensor
+    fading: Tensor
+
+    def forward(self, page: PageInputs) -> Tensor:
+        """(B, W)."""
+        there = (page.recent >= 0).to(self.look.dtype)
+        traits = self.table(torch.where(page.recent < 0, self.table.num_embeddings - 1, page.recent))
+        clicked = (page.feedback > 0).to(self.look.dtype)
+        weights = torch.stack(
+            (
+                clicked * self.fading[0],
+                clicked * self.fading[1],
+                clicked * self.fading[2],
+                there * self.look * self.fading[1],
+            ),
+            dim=1,
+        )  # (B, 4, M)
+        return self.scale * torch.bmm(weights, traits).flatten(1)
+
+
+def make_traits(page: PageFeatures, config: NetworkConfig) -> TraitMemory | None:
+    """Trainable traits of the remembered items; None where nothing is remembered, or the catalogue is large."""
+    if page.memory == 0 or config.item_traits == 0 or page.item_vectors.shape[0] > config.item_limit:
+        return None
+    return TraitMemory(page, config.item_traits, config.item_scale)
 
 
 def make_memory(page: PageFeatures, config: NetworkConfig) -> GruMemory | TransformerMemory | None:

@@ -93,7 +93,7 @@ class TaskOptions:
     """Pages after which a session is cut off."""
     history: int = 10
     """Clicked items remembered in the observation."""
-    memory: int = 0
+    memory: int = 8
     """Last pages remembered whole in the observation, each position with its feedback."""
     purchase_weight: float = 5.0
     """The score by which policies are compared: clicks + this x purchases."""

@@ -27,9 +27,9 @@ class PPOConfig:
     """The actor's step size as a share of the critic's and the response model's, whose losses are far less noisy."""
     gamma: float = 0.97
     """Discount per page; within a page nothing is discounted."""
-    gae_lambda: float = 0.5
-    """Decay of the generalised advantage over pages. All ten choices of a page share what follows it, so its noise
-    costs more here than the critic's bias."""
+    gae_lambda: float = 0.7
+    """Decay of the generalised advantage over pages. All choices of a page share what follows it, so noise costs
+    much; a critic that learns slowly what users hide costs more as this falls."""
     slot_lambda: float = 0.0
     """How far a choice is credited with the positions below it (0: its own position alone)."""
     clip_range: float = 0.2

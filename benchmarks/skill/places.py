@@ -51,8 +51,11 @@ def open_place(name: str, folder: Path) -> Place:
     """The place of that name; the demo store's tables are kept in `folder`."""
     if name == DEMO:
         return _demo(folder / "demo-tables")
+    from pipeline.config import TaskOptions
+
     world, task = make_task(name)
-    return Place(name=name, world=world, task=task)
+    # Agents see as many of the session's pages as those of `train.py` do.
+    return Place(name=name, world=world, task=replace(task, memory=TaskOptions().memory))
 
 
 def _demo(folder: Path) -> Place:

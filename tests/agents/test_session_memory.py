@@ -10,7 +10,7 @@ from agents.network_config import NetworkConfig
 from agents.networks import CandidateScorer, PageFeatures, PageInputs, SessionEncoder
 from agents.outlook import Outlook
 from agents.response import ResponseModel
-from agents.session_memory import GruMemory, TransformerMemory, make_memory
+from agents.session_memory import GruMemory, TransformerMemory, make_memory, make_traits
 from envs.core import SlateCore
 from envs.spaces import action_space, observation_space
 from envs.toy import toy_world
@@ -111,6 +111,23 @@ def test_learned_memories_read_feedback_and_age_but_no_padding(
     both = (page.recent[:, :8] >= 0).all(1)
     assert both.any()
     assert (memory(swapped) - told).abs().amax(1)[both].min() > 1e-4
+
+
+def test_traits_are_sums_over_what_was_clicked_and_looked_at(
+    features: PageFeatures, page: PageInputs
+) -> None:
+    torch.manual_seed(2)
+    traits = make_traits(features, NetworkConfig(item_traits=3, item_scale=2.0))
+    assert traits is not None
+    table, got = traits.table.weight.detach().numpy(), traits(page).detach().numpy().reshape(64, 4, 3)
+    recent, feedback = page.recent.numpy(), page.feedback.numpy()
+    for b in range(8):
+        told = [m for m in range(12) if recent[b, m] >= 0]
+        by_click = sum(0.8 ** (m // 4) * table[recent[b, m]] * (feedback[b, m] > 0) for m in told)
+        by_look = sum(0.8 ** (m // 4) * (m % 4 + 1.0) ** -0.7 * table[recent[b, m]] for m in told)
+        np.testing.assert_allclose(got[b, 1], 2.0 * np.asarray(by_click) * np.ones(3), atol=1e-5)
+        np.testing.assert_allclose(got[b, 3], 2.0 * np.asarray(by_look), atol=1e-5)
+    assert make_traits(features, NetworkConfig(item_limit=10)) is None
 
 
 def test_a_session_without_pages_tells_a_gru_nothing(features: PageFeatures, page: PageInputs) -> None:
