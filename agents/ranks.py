@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
-
-import torch
-from torch import Tensor, distributed
+from typing import TYPE_CHECKING, TypeVar
 
 from behavior.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Ranks"]
 
@@ -61,6 +61,9 @@ class Ranks:
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return cls.alone()
+        import torch  # not at the top: `train.py` asks for its group before it reads its options
+        from torch import distributed
+
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
             if not distributed.is_initialized():
@@ -79,6 +82,25 @@ class Ranks:
         """Whether this is rank 0."""
         return self.rank == 0
 
+    def device(self, kind: str) -> str:
+        """The device of this rank: `kind` itself, but where there are several ranks each has a GPU of its own.
+
+        Raises:
+            InputError: This machine has fewer GPUs than ranks.
+        """
+        if self.size == 1 or kind != "cuda":
+            return kind
+        import torch
+
+        if self.local >= torch.cuda.device_count():
+            raise InputError(
+                f"process {self.local} of this machine finds {torch.cuda.device_count()} GPUs, and each needs its own",
+                where="--nproc-per-node",
+                mend="start as many processes as there are GPUs, or train with --device cpu",
+            )
+        torch.cuda.set_device(self.local)
+        return f"cuda:{self.local}"
+
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace every gradient by its mean over the ranks, in one message.
 
@@ -86,6 +108,8 @@ class Ranks:
         """
         if self.size == 1:
             return
+        import torch
+
         gradients = [p.grad for p in parameters if p.grad is not None]
         joined = torch.cat([gradient.reshape(-1) for gradient in gradients])
         self._sum(joined)
@@ -131,6 +155,8 @@ class Ranks:
         """The mean of a number over the ranks."""
         if self.size == 1:
             return x
+        import torch
+
         total = torch.tensor([x], dtype=torch.float64)
         self._sum(total)
         return float(total) / self.size
@@ -139,10 +165,21 @@ class Ranks:
         """Wait until every rank has come here."""
         self.mean(0.0)
 
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Rank 0 goes through the block first, then the others, who stop here where it raises."""
+        if not self.first:
+            self.barrier()
+        yield
+        if self.first:
+            self.barrier()
+
     def share(self, value: T) -> T:
         """What rank 0 gives, on every rank."""
         if self.size == 1:
             return value
+        from torch import distributed
+
         box = [value]
         with _peers_named():
             distributed.broadcast_object_list(box, src=0)
@@ -152,6 +189,8 @@ class Ranks:
         """What every rank gives, in their order, on rank 0; an empty list on the others."""
         if self.size == 1:
             return [value]
+        from torch import distributed
+
         found: list[T | None] | None = [None] * self.size if self.first else None
         with _peers_named():
             distributed.gather_object(value, found, dst=0)
@@ -159,10 +198,16 @@ class Ranks:
 
     def close(self) -> None:
         """Leave the group."""
-        if self.size > 1 and distributed.is_initialized():
+        if self.size == 1:
+            return
+        from torch import distributed
+
+        if distributed.is_initialized():
             distributed.destroy_process_group()
 
     def _sum(self, values: Tensor) -> None:
+        from torch import distributed
+
         with _peers_named():
             distributed.all_reduce(values)
 

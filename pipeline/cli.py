@@ -92,9 +92,9 @@ def parse(argv: Sequence[str]) -> Arguments:
     )
 
 
-def report_error(error: InputError) -> int:
-    """Print `error` without a traceback; the exit code for it."""
-    print(f"error: {error}", file=sys.stderr)
+def report_error(error: InputError, *, rank: int = 0) -> int:
+    """Print `error` without a traceback, and whose it is where that is not the first process; the exit code for it."""
+    print(f"error{f' in process {rank}' if rank else ''}: {error}", file=sys.stderr)
     return 2
 
 

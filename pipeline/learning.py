@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from agents.base import Policy
     from agents.checkpoint import LearnerConfig
+    from agents.ranks import Ranks
 
-__all__ = ["BEFORE", "VALIDATION", "Learned", "baselines", "learn", "reopen"]
+__all__ = ["BEFORE", "VALIDATION", "Learned", "baselines", "learn", "learn_along", "reopen"]
 
 VALIDATION = 5_000_000
 """First user of the evaluations during training."""
@@ -56,6 +57,9 @@ _CURVES = {
 }
 
 _PICTURED = 4
+
+_NOWHERE: tuple[Path | None, Path | None] = (None, None)
+"""No checkpoint to resume from, and none to begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +127,17 @@ def _inputs(
 
 
 def learn(
-    run: RunFolder, config: TrainConfig, shop: ShopData, relevance: Relevance, world: World, task: TaskConfig
+    run: RunFolder,
+    config: TrainConfig,
+    shop: ShopData,
+    relevance: Relevance,
+    world: World,
+    task: TaskConfig,
+    ranks: Ranks,
 ) -> Learned:
     """Train, or go on training; the policy judged is the best one on validation users.
+
+    With several `ranks` this is what the first does; the others call `learn_along`.
 
     Raises:
         InputError: A checkpoint of another configuration, or no room for one.
@@ -142,7 +154,7 @@ def learn(
         shown = {BEFORE: others["relevance"], agent: policy}
         return Learned(name=None, policies=others, shown=shown, summary=f"{agent} needs no training")
     inputs = _inputs(config, relevance, shop, world, task)
-    model_steps = _train(run, config, world, task, others, inputs)
+    model_steps = _train(run, config, world, task, others, inputs, ranks)
     best = run.record.get("best", {})
     return _learned(
         run.path,
@@ -152,6 +164,34 @@ def learn(
         others,
         summary=f"{agent}, {model_steps:,} user-steps in simulator {config.user.simulator}"
         + (f"; best score on validation users {best['score']:.3f}" if "score" in best else ""),
+    )
+
+
+def learn_along(folder: Path, config: TrainConfig, world: World, task: TaskConfig, ranks: Ranks) -> None:
+    """What every process but the first does of `learn`: it trains with the first, and writes nothing.
+
+    Raises:
+        InputError: As `learn` does, or where another process stopped.
+    """
+    from agents.learning import TrainingOptions, train_agent
+
+    if config.learner.agent not in learner_names():
+        return
+    device = ranks.device(_device(config))
+    resume_from, start_from = ranks.share(_NOWHERE)
+    train_agent(
+        _settings(config, task),
+        world,
+        task,
+        total_steps=config.learner.steps,
+        seed=config.run.seed,
+        device=device,
+        options=TrainingOptions(
+            folder=folder, checkpoint_every=config.learner.checkpoint_every, progress=False
+        ),
+        resume_from=resume_from,
+        start_from=start_from,
+        ranks=ranks,
     )
 
 
@@ -202,27 +242,24 @@ def _train(
     task: TaskConfig,
     others: Mapping[str, Policy],
     inputs: AgentInputs,
+    ranks: Ranks,
 ) -> int:
     from agents.checkpoint import read_checkpoint
     from agents.learning import TrainingOptions, train_agent
 
-    options = config.learner
-    settings = learner_config(
-        options.agent,
-        n_envs=options.n_envs,
-        learning_rate=options.learning_rate,
-        gamma=options.gamma,
-        bootstrap_at_limit=task.max_steps > 1,
-    )
+    options, settings = config.learner, _settings(config, task)
     last = run.path / "last_model.zip"
     marks = _marks(run, config, world, task, others)
+    begun = last.exists()
+    beginning = (last if begun else None, None if begun else _warm_start(run, config, settings, inputs))
+    resume_from, start_from = ranks.share(beginning)
     model = train_agent(
         settings,
         world,
         task,
         total_steps=options.steps,
         seed=config.run.seed,
-        device=_device(config),
+        device=ranks.device(_device(config)),
         options=TrainingOptions(
             folder=run.path,
             checkpoint_every=options.checkpoint_every,
@@ -233,12 +270,24 @@ def _train(
             picture=lambda policy: _picture(config, world, task, policy),
             progress=not config.run.quiet,
         ),
-        resume_from=last if last.exists() else None,
-        start_from=None if last.exists() else _warm_start(run, config, settings, inputs),
+        resume_from=resume_from,
+        start_from=start_from,
+        ranks=ranks,
     )
     run.note("best", dict(read_checkpoint(run.path / "best_model.zip").metrics))
     run.note("settings", {options.agent: config_to_mapping(settings)})
     return int(model.num_timesteps)
+
+
+def _settings(config: TrainConfig, task: TaskConfig) -> LearnerConfig:
+    options = config.learner
+    return learner_config(
+        options.agent,
+        n_envs=options.n_envs,
+        learning_rate=options.learning_rate,
+        gamma=options.gamma,
+        bootstrap_at_limit=task.max_steps > 1,
+    )
 
 
 def _warm_start(

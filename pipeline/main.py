@@ -13,12 +13,15 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from agents.ranks import Ranks
 from behavior.errors import InputError
 from behavior.files import disk_errors_named
 from pipeline.checks import check_config
 from pipeline.cli import parse, report_error
 from pipeline.config import TrainConfig
 from pipeline.run_folder import RunFolder
+from pipeline.threads import use_threads
+from pipeline.together import follow, go_on_with
 
 if TYPE_CHECKING:
     from envs.world import TaskConfig, World
@@ -32,30 +35,41 @@ __all__ = ["main", "walk"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `train.py` with these arguments; the exit code (2: a mistake of the user, 130: interrupted)."""
+    """Run `train.py` with these arguments; the exit code (2: a mistake of the user, 130: interrupted).
+
+    Under `torchrun` every process comes here: the first walks all stages, the others only train with it.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
+    ranks = Ranks.alone()
     run: RunFolder | None = None
     try:
-        arguments = parse(argv)
-        config = arguments.settings
-        check_config(config)
+        ranks = Ranks.from_environment()
+        with ranks.in_turn():
+            arguments = parse(argv)
+            config = arguments.settings
+            check_config(config)
         _terminate_like_interrupt()
-        run = (
-            RunFolder.resume(arguments.resume, config) if arguments.resume else RunFolder.create(config, argv)
-        )
-        with disk_errors_named(run.path):
-            walk(run, config)
+        if ranks.first:
+            resumed = arguments.resume
+            run = RunFolder.resume(resumed, config) if resumed else RunFolder.create(config, argv)
+            ranks.share(run.path)
+            with disk_errors_named(run.path):
+                walk(run, config, ranks)
+        else:
+            follow(ranks.share(Path()), config, ranks)
     except InputError as error:
-        code = report_error(error)
+        code = report_error(error, rank=ranks.rank)
         if run is not None and not run.discard_if_empty():
             print(
-                f"what is done is kept; once mended, go on with:\n  python train.py --resume {run.path}",
+                f"what is done is kept; once mended, go on with:\n  {go_on_with(run.path, ranks)}",
                 file=sys.stderr,
             )
         return code
     except KeyboardInterrupt:
         if run is not None:
-            print(f"\nstopped; go on with:\n  python train.py --resume {run.path}", file=sys.stderr)
+            print(f"\nstopped; go on with:\n  {go_on_with(run.path, ranks)}", file=sys.stderr)
+        elif not ranks.first:
+            print(f"process {ranks.rank} stopped", file=sys.stderr)
         return 130
     finally:
         if run is not None:
@@ -63,8 +77,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def walk(run: RunFolder, config: TrainConfig) -> None:
-    """All stages; what an earlier start of the run has finished is read back."""
+def walk(run: RunFolder, config: TrainConfig, ranks: Ranks) -> None:
+    """All stages; what an earlier start of the run has finished is read back.
+
+    Args:
+        run: Its folder.
+        config: All settings.
+        ranks: The processes that train together, of which this is the first; the others `follow`.
+    """
     from pipeline.data import load_shop
     from pipeline.learning import learn
     from pipeline.relevance import learn_relevance
@@ -72,7 +92,7 @@ def walk(run: RunFolder, config: TrainConfig) -> None:
     from pipeline.worlds import fitted_world, observe, task_for
 
     print(f"{run.path}", flush=True)
-    _use_threads(config.run.threads)
+    use_threads(config.run.threads)
     with run.stage("data") as line:
         shop = load_shop(config)
         run.note("split", [asdict(part) for part in shop.split])
@@ -92,9 +112,11 @@ def walk(run: RunFolder, config: TrainConfig) -> None:
             f"{config.task.task}: K {task.slate_size}{cut} of N {task.n_candidates}, "
             f"at most {task.max_steps} pages"
         )
+    ranks.barrier()  # the others go on from here, with what has been made so far
     with run.stage("training") as line:
-        learned = learn(run, config, shop, relevance, world, task)
-        line.say(learned.summary)
+        learned = learn(run, config, shop, relevance, world, task, ranks)
+        line.say(learned.summary + (f", by {ranks.size} processes" if ranks.size > 1 else ""))
+    ranks.close()
     _judge(run, config, shop, relevance, users, world, task, observed, learned)
 
 
@@ -170,17 +192,6 @@ def _judge(
         print(f"\n{found.headline}")
     show = f"{_installed('tensorboard')} --logdir {shlex.quote(str(config.run.logs))}"
     print(f"\nreport:      {run.path / 'report.html'}\ntensorboard: {show}")
-
-
-def _use_threads(n: int) -> None:
-    """At most `n` CPU threads for networks and simulators."""
-    import simulators.kernels  # noqa: F401  (sets up the kernel cache before numba loads)
-
-    import numba  # isort: skip
-    import torch
-
-    numba.set_num_threads(min(n, numba.get_num_threads()))
-    torch.set_num_threads(n)
 
 
 def _installed(command: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from simulators.fidelity import FidelityReport
     from simulators.fitting.report import FitReport
 
-__all__ = ["Users", "fit_users"]
+__all__ = ["Users", "fit_users", "fitted_users"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,11 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
             simulator = found
     assert simulator is not None
     return Users(name=chosen, simulator=simulator, fidelity=fidelity, reports=reports, refused=refused)
+
+
+def fitted_users(config: TrainConfig, shop: ShopData, features: FeatureTables, folder: Path) -> UserSimulator:
+    """The users that policies are trained in, after `fit_users` has been here; nothing is written."""
+    return _fit(config.user.simulator, config, shop, features, folder)
 
 
 def _fit(
