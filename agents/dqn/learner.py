@@ -29,6 +29,7 @@ from agents.dqn.replay import BlockReplay, Blocks
 from agents.dqn.returns import block_returns
 from agents.networks import PageInputs
 from agents.ranks import Ranks
+from agents.shown import shown_pages
 from envs.sb3 import SlateVecEnv
 
 __all__ = ["SlateDQN"]
@@ -208,26 +209,24 @@ class SlateDQN(DQN):
         dones: NDArray[np.bool_],
         infos: list[dict[str, Any]],
     ) -> None:
-        """Put the pages of all users into the replay; feedback is read from the observation that follows a page."""
-        click, purchase = new_obs["last_click"].copy(), new_obs["last_purchase"].copy()  # (B, K)
+        """Put the pages of all users into the replay as they were shown, whatever was asked for."""
         finished = np.flatnonzero(dones)
+        ends = [infos[b]["terminal_observation"] for b in finished]
+        before: Any = self._last_obs
+        page = shown_pages(before["candidates"], slates, new_obs, finished, ends)
         truncated = np.zeros_like(dones)
         last: dict[str, NDArray[Any]] = {}
         if finished.size:
-            ends = [infos[b]["terminal_observation"] for b in finished]
-            click[finished] = np.stack([end["last_click"] for end in ends])
-            purchase[finished] = np.stack([end["last_purchase"] for end in ends])
             cut = [bool(infos[b].get("TimeLimit.truncated", False)) for b in finished]
             truncated[finished] = cut
             if any(cut):
                 kept = [end for end, one in zip(ends, cut, strict=True) if one]
                 last = {name: np.stack([end[name] for end in kept]) for name in replay.names}
-        before: Any = self._last_obs
         replay.put(
             before,
-            slates=slates,
-            click=click,
-            purchase=purchase,
+            slates=page.places,
+            click=page.click,
+            purchase=page.purchase,
             reward=reward,
             terminated=dones & ~truncated,
             truncated=truncated,

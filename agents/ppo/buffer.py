@@ -22,7 +22,8 @@ class Page(NamedTuple):
     """One step of all users, as it is put into the rollouts."""
 
     inputs: PageInputs
-    slates: Tensor  # (B, K)
+    slates: Tensor  # (B, K) chosen
+    shown: Tensor  # (B, K) those, or what was shown in their places
     click: Tensor  # (B, K)
     purchase: Tensor  # (B, K)
     rewards: Tensor  # (B, K + 1) of each position, and the rest
@@ -36,7 +37,8 @@ class SlotBatch(NamedTuple):
     """A minibatch of pages."""
 
     inputs: PageInputs
-    slates: Tensor  # (B, K)
+    slates: Tensor  # (B, K) chosen
+    shown: Tensor  # (B, K) those, or what was shown in their places
     click: Tensor  # (B, K)
     purchase: Tensor  # (B, K)
     log_prob: Tensor  # (B, K) of each choice when it was made
@@ -179,6 +181,7 @@ class SlotRolloutBuffer(RolloutBuffer):
         }
         flat = {
             "slates": steps.slates,
+            "shown": steps.shown,
             "click": steps.click,
             "purchase": steps.purchase,
             "log_prob": steps.log_probs,

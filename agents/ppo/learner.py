@@ -26,6 +26,7 @@ from agents.ppo.buffer import Page, SlotRolloutBuffer
 from agents.ppo.distribution import slate_entropy
 from agents.ppo.policy import PlackettLucePolicy
 from agents.ranks import Ranks
+from agents.shown import shown_pages
 from envs.sb3 import SlateVecEnv
 
 __all__ = ["SlatePPO"]
@@ -107,9 +108,11 @@ class SlatePPO(PPO):
                 return False
             start = time.perf_counter()
             self._update_info_buffer(infos, dones)
-            click, purchase, by_slot = self._feedback(inputs, slates, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
+            shown, click, purchase, by_slot = self._feedback(inputs, chosen, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
             ended = torch.from_numpy(dones).to(self.device)
-            rollout_buffer.put(Page(inputs, slates, click, purchase, by_slot, ended, values, log_probs, gain))
+            rollout_buffer.put(
+                Page(inputs, slates, shown, click, purchase, by_slot, ended, values, log_probs, gain)
+            )
             self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
             self.stopwatch.add(policy=time.perf_counter() - start)
         last: Any = self._last_obs
@@ -126,34 +129,35 @@ class SlatePPO(PPO):
     def _feedback(
         self,
         inputs: PageInputs,
-        slates: Tensor,
+        chosen: NDArray[np.int64],
         new_obs: Mapping[str, NDArray[Any]],
         rewards: NDArray[np.float32],
         dones: NDArray[np.bool_],
         infos: list[dict[str, Any]],
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Clicks and purchases (B, K), and rewards (B, K + 1) in reward units: of each position, and the rest.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Slates shown, clicks and purchases (B, K), and rewards (B, K + 1) in units: of each position, and the rest.
 
         The rest takes in the value beyond a step limit.
         """
-        click, purchase = new_obs["last_click"].copy(), new_obs["last_purchase"].copy()  # (B, K)
         finished = np.flatnonzero(dones)
-        final: dict[str, NDArray[Any]] = {}
-        if finished.size:
-            assert isinstance(self.observation_space, spaces.Dict)
-            ends = [infos[b]["terminal_observation"] for b in finished]
-            final = {name: np.stack([end[name] for end in ends]) for name in self.observation_space.spaces}
-            click[finished], purchase[finished] = final["last_click"], final["last_purchase"]
-        clicks, purchases = (torch.from_numpy(a).float().to(self.device) for a in (click, purchase))
-        worth = self.policy.worth_of(inputs.items.gather(1, slates))
+        ends = [infos[b]["terminal_observation"] for b in finished]
+        before: Any = self._last_obs
+        page = shown_pages(before["candidates"], chosen, new_obs, finished, ends)
+        shown = torch.from_numpy(page.places).to(self.device)
+        clicks, purchases = (torch.from_numpy(a).float().to(self.device) for a in (page.click, page.purchase))
+        worth = self.policy.worth_of(inputs.items.gather(1, shown))
         slots = self.policy.click_worth * clicks + worth * purchases
         rest = torch.from_numpy(rewards).to(self.device) / self.policy.unit - slots.sum(1)
         cut = np.array([infos[b].get("TimeLimit.truncated", False) for b in finished], np.bool_)
         if self.bootstrap_at_limit and cut.any():
+            assert isinstance(self.observation_space, spaces.Dict)
             # One critic pass for all of them; SB3 makes one of a single row for each.
-            values = self._values({name: array[cut] for name, array in final.items()})
+            beyond = [end for end, one in zip(ends, cut, strict=True) if one]
+            values = self._values(
+                {name: np.stack([end[name] for end in beyond]) for name in self.observation_space.spaces}
+            )
             rest[torch.from_numpy(finished[cut]).to(self.device)] += self.gamma * values
-        return clicks, purchases, torch.cat((slots, rest.unsqueeze(1)), dim=1)
+        return shown, clicks, purchases, torch.cat((slots, rest.unsqueeze(1)), dim=1)
 
     def _update_learning_rate(self, optimizers: list[torch.optim.Optimizer] | torch.optim.Optimizer) -> None:
         """SB3's schedule, times each parameter group's own factor."""
@@ -177,17 +181,19 @@ class SlatePPO(PPO):
         n_batches, stopped = 0, False
         for _ in range(self.n_epochs):
             for batch in buffer.batches(self.batch_size, self.shuffler):
-                in_order = torch.arange(batch.slates.shape[1], device=self.device).expand_as(batch.slates)
+                in_order = torch.arange(batch.shown.shape[1], device=self.device).expand_as(batch.shown)
+                # Feedback says nothing of a choice in whose place another item was shown.
+                kept = batch.shown == batch.slates  # (B, K)
                 inputs = self.policy.page.with_vectors(batch.inputs)
                 values, log_prob, scores = self.policy.judge(inputs, batch.slates, batch.gain)
                 advantages = (batch.advantages - centre) / spread  # (B, K)
                 log_ratio = log_prob - batch.log_prob
                 ratio = log_ratio.exp()
                 gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip))
-                policy_loss = -gain.sum(1).mean()
+                policy_loss = -(gain * kept).sum(1).mean()
                 value_loss = (values - batch.returns).square().sum(1).mean()
                 # Users answer to what they are shown: the response model needs no other candidate here.
-                shown = inputs.shown(batch.slates)
+                shown = inputs.shown(batch.shown)
                 response = self.policy.response(shown)
                 surprise = batch.returns[:, -1] - values[:, -1].detach()
                 state = self.policy.critic(inputs).detach()
