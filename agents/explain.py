@@ -34,9 +34,7 @@ class Explanation:
     ]  # (B, N) chance of a click, averaged over positions (one choice a page: see `_picked`)
     purchase: NDArray[np.float64]  # (B, N) chance of a purchase once clicked
     now: NDArray[np.float64]  # (B, N) expected reward of clicks and purchases on this page, averaged likewise
-    later: (
-        NDArray[np.float64] | None
-    )  # (B, N) the rest of the item-wise value; None where there is no such value
+    later: NDArray[np.float64]  # (B, N) what showing it is expected to add beyond these, averaged likewise
     score: NDArray[np.float64]  # (B, N) by which it ranks; a unit of reward for DQN, and none at all for PPO
     value: NDArray[np.float64]  # (B,) discounted return expected from this page on
 
@@ -49,10 +47,11 @@ def explain(
     *Now* is what the response model foretells: P(click) (reward of a click + P(purchase | click) x what buying the
     item is worth), apart from rewards for relevance, diversity and the like.
 
-    *Later* is for DQN its item-wise value less *now*: what showing the item is worth beyond the clicks and purchases
-    of this page (those other rewards included, for the network does not tell them apart). PPO's actor has no such
-    number: its scores are logits of a law over slates, known up to any factor and constant, and must not be read as
-    reward. What an item is worth later under PPO's policy is measured by playing on: see `agents.counterfactual`.
+    *Later* is what showing the item is expected to add beyond the clicks and purchases of this page: to later pages,
+    and in those other rewards, for no network tells the two apart. For DQN it is the item-wise value less *now*; for
+    PPO it is the outlook (`agents.outlook`), by which the actor starts to rank and which learns from the same returns
+    as the critic. PPO's scores themselves are logits of a law over slates, known up to any factor and constant, and
+    must not be read as reward. What is really worth more later is measured by playing on: see `agents.counterfactual`.
 
     *Value* is PPO's critic (of the policy as it explores), and for DQN the value of the greedy slate.
 
@@ -68,16 +67,14 @@ def explain(
             parts.append(_of_network(policy.network, tensors))
     items = observation.candidates
     valid = items >= 0
-    click, purchase, score, value, worth = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    click, purchase, score, value, beyond = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     buying = purchase_worth(features, reward)[items].astype(np.float64)
     now = click * (reward.click + purchase * buying)
-    has_worth = isinstance(policy.network, SlateQPolicy)
+    later = beyond - now if isinstance(policy.network, SlateQPolicy) else beyond
     click, purchase, now, score, later = (
-        np.where(valid, array, np.nan) for array in (click, purchase, now, score, worth - now)
+        np.where(valid, array, np.nan) for array in (click, purchase, now, score, later)
     )
-    return Explanation(
-        click=click, purchase=purchase, now=now, later=later if has_worth else None, score=score, value=value
-    )
+    return Explanation(click=click, purchase=purchase, now=now, later=later, score=score, value=value)
 
 
 def greedy_slates(
@@ -110,7 +107,7 @@ def page_values(policy: LearnedPolicy, observation: Observation) -> NDArray[np.f
 def _of_network(
     network: PlackettLucePolicy | SlateQPolicy, tensors: dict[str, Tensor]
 ) -> tuple[NDArray[np.float64], ...]:
-    """Chances of click and purchase, scores, values, and item-wise worths (zeros for PPO, which has none)."""
+    """Chances of click and purchase, scores, values, and what items are worth in all (DQN), or later (PPO)."""
     if isinstance(network, SlateQPolicy):
         page = network.q_net(tensors)
         slates = page.best_slates(network.q_net.optimiser)
@@ -125,7 +122,7 @@ def _of_network(
         inputs = network.page(tensors)
         response, score = network.response(inputs), network.scores(tensors)
         value = network.unit * network.predict_values(tensors).flatten()
-        click, worth = response.click_probability(), torch.zeros_like(score)
+        click, worth = response.click_probability(), network.unit * network.outlook(inputs, response)
     parts = (click, torch.sigmoid(response.conversion), score, value, worth)
     return tuple(_numbers(part) for part in parts)
 

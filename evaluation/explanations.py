@@ -23,6 +23,7 @@ from evaluation.slates import shown_item
 if TYPE_CHECKING:
     from agents.base import Policy
     from agents.explain import Explanation
+    from agents.learned_policy import LearnedPolicy
 
 __all__ = ["explain_sessions", "ranks"]
 
@@ -57,7 +58,7 @@ def explain_sessions(
         most_left_out: Candidates named that relevance order would have shown and the policy did not.
         name: What to call the policy.
     """
-    from agents.learned_policy import LearnedPolicy
+    from agents.learned_policy import LearnedPolicy  # loads torch
 
     played = _play(policy, world, task, users, seed)
     network = policy if isinstance(policy, LearnedPolicy) else None
@@ -91,7 +92,6 @@ def explain_sessions(
             network,
             rollouts=rollouts,
             gamma=gamma,
-            has_item_values=any(t and t.later is not None for t in told),
         ),
     )
 
@@ -272,7 +272,7 @@ def _explained(
         if told is not None and now_rank is not None:
             about = {name: float(getattr(told, name)[0, candidate]) for name in ("click", "purchase", "now")}
             about["now_rank"] = int(now_rank[candidate])
-            if told.later is not None and page.reference is not None and candidate != page.reference:
+            if page.reference is not None and candidate != page.reference:
                 about["later_foretold"] = float(told.later[0, candidate] - told.later[0, page.reference])
         if later is not None and np.isfinite(later.worth[candidate]):
             about |= {"later": float(later.worth[candidate]), "later_error": float(later.error[candidate])}
@@ -306,7 +306,7 @@ def _ending(page: _Page) -> str:
     return f"{pages}, {session['clicks']} clicked, {session['purchases']} bought; ended {how}"
 
 
-def _notes(network: Any, *, rollouts: int, gamma: float, has_item_values: bool) -> tuple[str, ...]:
+def _notes(network: LearnedPolicy | None, *, rollouts: int, gamma: float) -> tuple[str, ...]:
     lines = [
         "Ranks are among the candidates of the page: by relevance, and by the policy. An arrow up: the policy ranks "
         "the item higher than relevance does.",
@@ -318,6 +318,8 @@ def _notes(network: Any, *, rollouts: int, gamma: float, has_item_values: bool) 
         "reward of clicks and purchases that they amount to. 'Value' is the discounted return that the network "
         "expects from a page on."
     )
+    from agents.ppo.policy import PlackettLucePolicy
+
     if rollouts:
         lines.append(
             f"'Later' is measured, not foretold: the page was shown to the same user {rollouts} times with new "
@@ -326,16 +328,15 @@ def _notes(network: Any, *, rollouts: int, gamma: float, has_item_values: bool) 
             f"{gamma:g} a page, ± 1.96 standard errors; pale where the interval holds zero. An item that was not "
             "shown was tried in the last place."
         )
-    if has_item_values:
-        lines.append(
-            "'Later, foretold' is the network's item-wise value less 'now', as a difference to the first candidate "
-            "left out: what the network believes about the same quantity (and about reward other than clicks and "
-            "purchases)."
-        )
-    else:
+    lines.append(
+        "'Later, foretold' is what the network believes that showing the item adds beyond 'now', as a difference to "
+        "the first candidate left out: its belief about the same quantity (and about reward other than clicks and "
+        "purchases)."
+    )
+    if isinstance(network.network, PlackettLucePolicy):
         lines.append(
             "A policy network's scores are logits, known up to any factor: they give ranks and no amounts of reward, "
-            "so none is shown. Where the rank by the policy differs from the rank by 'now', the actor has learned "
-            "something beyond the gain of this page."
+            "so none is shown. What is foretold is the part of them that is counted in reward; the rest is what "
+            "policy gradients found out."
         )
     return tuple(lines)

@@ -14,6 +14,7 @@ from agents.explain import _picked, explain, page_values
 from agents.learned_policy import LearnedPolicy
 from agents.learning import TrainingOptions, policy_of, train_agent
 from agents.ppo.config import PPOConfig
+from agents.ppo.policy import PlackettLucePolicy
 from agents.response import Response
 from envs.core import SlateCore
 from envs.observation import Observation
@@ -71,15 +72,35 @@ def test_now_is_the_response_models(config: LearnerConfig) -> None:
 def test_later_is_what_item_values_hold_beyond_now() -> None:
     policy, seen = trained(DQN_SMALL), pages()
     found = explain(policy, seen, WORLD.features, TASK.reward)
-    assert found.later is not None
     with torch.no_grad():
         items = policy.network.q_net(tensors(seen)).item_values().double().numpy()  # type: ignore[union-attr]
     valid = seen.candidates >= 0
     np.testing.assert_allclose((found.now + found.later)[valid], items[valid], rtol=1e-4, atol=1e-5)
 
 
-def test_scores_of_an_actor_are_no_reward() -> None:
-    assert explain(trained(PPO_SMALL), pages(), WORLD.features, TASK.reward).later is None
+def test_later_of_an_actor_is_the_mean_over_feedback_of_what_its_outlook_learns() -> None:
+    """Every candidate shown alone and nothing, a click, or a click and a purchase happening, in units of reward."""
+    policy, seen = trained(PPO_SMALL), pages()
+    network = policy.network
+    assert isinstance(network, PlackettLucePolicy)
+    torch.nn.init.normal_(network.outlook.scorer.head.bias)  # 256 pages teach little
+    found = explain(policy, seen, WORLD.features, TASK.reward)
+    with torch.no_grad():
+        page = network.page(tensors(seen))
+        state, zero, one = network.critic(page), torch.zeros(30, 1), torch.ones(30, 1)
+        bias = network.outlook.bias(state).squeeze(1)
+        for n in range(12):
+            shown = page.shown(torch.full((30, 1), n))
+            nothing, click, purchase = (
+                (network.unit * (network.outlook.realised(shown, state, *done) - bias)).double().numpy()
+                for done in ((zero, zero), (one, zero), (one, one))
+            )
+            p, q = found.click[:, n], found.purchase[:, n]
+            expected = (1 - p) * nothing + p * (1 - q) * click + p * q * purchase
+            valid = seen.candidates[:, n] >= 0
+            np.testing.assert_allclose(found.later[valid, n], expected[valid], rtol=1e-4, atol=1e-5)
+            assert np.isnan(found.later[~valid, n]).all()
+    assert np.nanstd(found.later) > 0.01
 
 
 def test_values_are_in_units_of_reward() -> None:

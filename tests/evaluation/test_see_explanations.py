@@ -112,8 +112,8 @@ def test_networks_say_what_they_can(explained: dict[str, PolicyExplanation]) -> 
                     assert entry.now is not None
                     assert entry.later is not None
                     assert entry.later_error is not None
-                    assert (entry.later_foretold is None) == (name == "ppo")
-                assert page.left_out[0].later is None
+                    assert entry.later_foretold is not None
+                assert (page.left_out[0].later, page.left_out[0].later_foretold) == (None, None)
             last = session.pages[-1]
             if "the user left" in session.ending:
                 assert last.value_after == 0.0
@@ -157,4 +157,5 @@ def test_the_report_carries_it_without_a_network(
     entry = explained[name].sessions[0].pages[0].shown[0]
     assert entry.item.title in text
     assert "rank by relevance" in text
-    assert ("later, foretold</th>" in text) == (name == "dqn")
+    assert ("later, foretold</th>" in text) == (name != "relevance")
+    assert ("scores are logits" in text) == (name == "ppo")
