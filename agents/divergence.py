@@ -16,6 +16,8 @@ __all__ = ["TrainingDiverged", "all_finite", "refuse_divergence"]
 _FAR = 1e3
 """How many times the largest possible return the value estimates may err. Sound critics err by less than once; one
 that runs away passes any bound within a few updates."""
+_SQUARABLE = math.sqrt(torch.finfo(torch.float32).max)
+"""About 1.8e19. Larger errors, and rewards that may be as far off, have an infinite square in 32 bits."""
 _LONGEST = 1e4
 """Pages in the longest session thought of where nothing is discounted."""
 
@@ -31,8 +33,9 @@ def refuse_divergence(
 
     Args:
         figures: Mean losses and the gradient norm of the update. A single minibatch that is not finite shows in them.
-        error: Typical error of the value estimates, in units of reward.
-        largest_reward: Largest absolute reward of a page so far; the scale is not judged before there is one.
+        error: Typical error of the value estimates.
+        largest_reward: Largest absolute reward of a page so far, in the unit of `error`; the scale is not judged before
+            there is one.
         gamma: Discount, which says how many such rewards a return may add up to.
         ranks: All of them stop where one has to.
 
@@ -44,12 +47,19 @@ def refuse_divergence(
     if not wild and reach > 0 and error > _FAR * reach:
         wild = [f"values err by {error:.3g}, where no return can be beyond {reach:.3g}"]
     if ranks.any(bool(wild)):
+        extreme = reach > _SQUARABLE
+        cause = f", after a reward of {largest_reward:.3g} for one page" if extreme else ""
+        first = (
+            "scale down the weights of the reward's parts, or mend the prices that they multiply"
+            if extreme
+            else "try a lower learning rate or max_grad_norm, and look for extreme rewards (largest so far: "
+            f"{largest_reward:.3g} a page)"
+        )
         raise TrainingDiverged(
-            f"training has diverged: {'; '.join(wild) or 'on another rank'}",
+            f"training has diverged{cause}: {'; '.join(wild) or 'on another rank'}",
             where="the learner's update",
-            mend="try a lower learning rate or max_grad_norm, and look for extreme rewards (largest so far: "
-            f"{largest_reward:.3g} a page); the last checkpoint was written before this and is kept, and "
-            "start_from begins a new run with its weights",
+            mend=f"{first}; the last checkpoint was written before this and is kept, and start_from begins a new "
+            "run with its weights",
         )
 
 

@@ -379,16 +379,18 @@ def _episodes(
     finished: NDArray[np.int64], history: History, user: NDArray[np.int64], terminated: NDArray[np.bool_]
 ) -> EpisodeStats:
     totals = history.totals[finished]  # (F, 8), see `History.totals`
-    counts = totals.astype(np.int64)
+    clicks, purchases, carts, length = (
+        totals[:, [0, 1, 4, 7]].astype(np.int64).T
+    )  # rewards may be beyond integers
     return EpisodeStats(
         user=user[finished],
         reward=totals[:, 2],
         score=totals[:, 6],
-        clicks=counts[:, 0],
-        carts=counts[:, 4],
-        purchases=counts[:, 1],
+        clicks=clicks,
+        carts=carts,
+        purchases=purchases,
         revenue=totals[:, 3],
         margin=totals[:, 5],
-        length=counts[:, 7],
+        length=length,
         left=terminated[finished],
     )

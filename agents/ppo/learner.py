@@ -232,7 +232,8 @@ class SlatePPO(PPO):
         )
         for name, value in means.items():
             self.logger.record(f"train/{name}", value)
-        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        foreseen, came = (array.flatten() / self.policy.unit for array in (buffer.values, buffer.returns))
+        explained = explained_variance(foreseen, came)  # in units: the square of a large reward is infinite
         self.logger.record("train/explained_variance", explained)
         self.logger.record("train/approx_kl", float(kl))
         self.logger.record("train/gain_scale", float(self.policy.gain_scale.detach()))

@@ -16,7 +16,7 @@ from agents.ppo.config import PPOConfig
 from agents.ranks import Ranks
 from behavior.errors import InputError
 from envs.toy import toy_world
-from envs.world import TaskConfig
+from envs.world import RewardMix, TaskConfig
 
 TASK = TaskConfig(slate_size=4, n_candidates=12, max_steps=5)
 WORLD = toy_world(n_items=60, n_queries=6, n_candidates=12, width=8)
@@ -48,6 +48,29 @@ def test_a_wild_learning_rate_stops_and_keeps_the_last_good_checkpoint(
     if before == 256:
         model = train_agent(config, WORLD, TASK, total_steps=512, options=options, resume_from=last)
         assert all(bool(torch.isfinite(weight).all()) for weight in model.policy.state_dict().values())
+
+
+@BOTH
+@pytest.mark.parametrize("part", ["relevance", "diversity", "stay"])
+def test_rewards_beyond_all_measure_stop_and_are_named(
+    config: LearnerConfig, part: str, tmp_path: Path
+) -> None:
+    task = replace(TASK, reward=RewardMix(**{part: 1e30}))
+    options = TrainingOptions(folder=tmp_path, progress=False)
+    with pytest.raises(TrainingDiverged, match=r"after a reward of \d\S*e\+(29|30) for one page") as error:
+        train_agent(config, WORLD, task, total_steps=512, options=options)
+    assert "scale down the weights of the reward's parts" in error.value.mend
+    assert "no checkpoint had been written yet" in error.value.where
+    assert list(tmp_path.glob("*_model.zip")) == []
+
+
+@BOTH
+def test_rewards_that_are_large_throughout_train(config: LearnerConfig) -> None:
+    # Learners count in units of a usual click, so there is nothing to refuse.
+    task = replace(TASK, reward=RewardMix(click=1e30, purchase=1e30))
+    model = train_agent(config, WORLD, task, total_steps=256, options=TrainingOptions(progress=False))
+    assert model.largest_reward >= 1e30
+    assert all(bool(torch.isfinite(weight).all()) for weight in model.policy.state_dict().values())
 
 
 @BOTH
