@@ -7,6 +7,7 @@ is a group of one, for which everything here does nothing: learners need no seco
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -218,7 +219,8 @@ def _peers_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        # Gloo's text begins with its own file and line.
+        reason = re.sub(r"^\[\S+\] ", "", str(error).splitlines()[0]).strip(" .")
         raise InputError(
             f"another process of this run has stopped, so this one stops too ({reason})",
             where=f"rank {os.environ.get('RANK', '?')}",
