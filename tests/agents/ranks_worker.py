@@ -124,11 +124,11 @@ def train(ranks: Ranks, folder: Path) -> None:
     for agent in CONFIGS:
         half, whole = folder / f"{agent}-half", folder / f"{agent}-whole"
         try:
-            go(agent, half, steps=1152, stop_at=650, ranks=ranks)
+            go(agent, half, steps=768, stop_at=450, ranks=ranks)
         except StoppedError:
             ranks.barrier()
-        go(agent, half, steps=1152, ranks=ranks)
-        go(agent, whole, steps=1152, ranks=ranks)
+        go(agent, half, steps=768, ranks=ranks)
+        go(agent, whole, steps=768, ranks=ranks)
 
 
 TASKS = {"collectives": collectives, "one_dies": one_dies, "updates": updates, "train": train}

@@ -126,7 +126,7 @@ def test_two_ranks_train_and_resume(tmp_path: Path) -> None:
     assert run_ranks("train", tmp_path) == [0, 0]
     for agent in CONFIGS:
         half, whole = (tmp_path / f"{agent}-{kind}" / "last_model.zip" for kind in ("half", "whole"))
-        assert read_checkpoint(half).num_timesteps == read_checkpoint(whole).num_timesteps == 1152
+        assert read_checkpoint(half).num_timesteps == read_checkpoint(whole).num_timesteps == 768
         one, other = read_training_state(half), read_training_state(whole)
         assert {name.split("/")[0] for name in one} == {"rank0", "rank1"}
         assert one.keys() == other.keys()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +108,14 @@ def test_same_seed_same_curve(agent: str, whole: Path, tmp_path: Path) -> None:
     assert_same_run(tmp_path, whole)
 
 
-def test_killed_at_random_moments(agent: str, whole: Path, tmp_path: Path) -> None:
+def go_on_after_kills(agent: str, folder: Path, *, kills: int) -> None:
     """Real kills of real processes: after a checkpoint, and then anywhere in an update, a page or a write."""
     chance = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
-    last, killed = tmp_path / "last_model.zip", []
-    for _ in range(3):
+    last, killed = folder / "last_model.zip", []
+    for _ in range(kills):
         before = read_checkpoint(last).num_timesteps if last.exists() else 0
         process = subprocess.Popen(
-            [sys.executable, str(HERE / "resume_worker.py"), agent, str(tmp_path)],
+            [sys.executable, str(HERE / "resume_worker.py"), agent, str(folder)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )
@@ -129,8 +130,18 @@ def test_killed_at_random_moments(agent: str, whole: Path, tmp_path: Path) -> No
             process.kill()
         assert process.wait() == -signal.SIGKILL
         killed.append(read_checkpoint(last).num_timesteps)
-    assert 0 < killed[0] < killed[1] < killed[2] < worker.STEPS
-    worker.go(agent, tmp_path)
+    assert all(before < after for before, after in pairwise([0, *killed, worker.STEPS]))
+    worker.go(agent, folder)
+
+
+def test_killed_at_random_moments(agent: str, whole: Path, tmp_path: Path) -> None:
+    go_on_after_kills(agent, tmp_path, kills={"ppo": 1, "dqn": 2}[agent])
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(agent: str, whole: Path, tmp_path: Path) -> None:
+    go_on_after_kills(agent, tmp_path, kills=3)
     assert_same_run(tmp_path, whole)
 
 
@@ -147,6 +158,7 @@ class Copies(worker.Slowly):  # type: ignore[name-defined, misc]
         return True
 
 
+@pytest.mark.slow
 def test_going_on_from_every_kind_of_moment(
     agent: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
