@@ -78,6 +78,15 @@ def test_a_group_of_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     assert (ranks.share("x"), ranks.gather("x")) == ("x", ["x"])
 
 
+def test_each_rank_has_a_gpu_of_its_own_or_says_so() -> None:
+    beyond = torch.cuda.device_count()  # the first number that no GPU of this machine has
+    assert Ranks.alone().device("cuda") == "cuda"
+    assert Ranks(rank=beyond, size=beyond + 2, local=beyond).device("cpu") == "cpu"
+    with pytest.raises(InputError, match=f"finds {beyond} GPUs") as error:
+        Ranks(rank=beyond, size=beyond + 2, local=beyond).device("cuda")
+    assert "--device cpu" in error.value.mend
+
+
 def test_missing_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
