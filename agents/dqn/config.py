@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from agents.network_config import NetworkConfig
+from agents.network_config import NetworkConfig, check_network
+from agents.settings import ABOVE_ZERO, check_choices, check_numbers
+from behavior.errors import InputError
 
 __all__ = ["DQNConfig", "form_of", "options_of"]
+
+Choice = Literal["additive", "multinomial"]
+Optimiser = Literal["topk", "greedy", "exact"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +21,9 @@ class DQNConfig:
 
     n_envs: int = 256
     """Users served side by side."""
-    choice: Literal["additive", "multinomial"] = "additive"
+    choice: Choice = "additive"
     """How pages are answered: several clicks, values added up; or at most one, by multinomial choice (SlateQ)."""
-    optimiser: Literal["topk", "greedy", "exact"] = "topk"
+    optimiser: Optimiser = "topk"
     """How slates are chosen; see `agents.dqn.values`."""
     crowding: bool = False
     """Additive: whether like items on one page may cost (choose the optimiser greedy then)."""
@@ -75,6 +80,52 @@ class DQNConfig:
     task."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Sizes of the networks."""
+
+    def __post_init__(self) -> None:
+        check_network(self.network, where="DQNConfig.network")
+        check_choices(self, {"choice": get_args(Choice), "optimiser": get_args(Optimiser)})
+        check_numbers(
+            self,
+            integers={
+                "n_envs": 1,
+                "buffer_size": 1,
+                "recent": 1,
+                "learning_starts": 0,
+                "batch_size": 1,
+                "block": 1,
+                "n_steps": 1,
+                "train_freq": 1,
+                "gradient_steps": 1,
+                "target_update_interval": 1,
+            },
+            reals={
+                "trace_decay": (0.0, 1.0),
+                "learning_rate": (ABOVE_ZERO, 1e30),
+                "item_rate": (0.0, 1e3),
+                "gamma": (0.0, 1.0),
+                "tau": (ABOVE_ZERO, 1.0),
+                "exploration_initial_eps": (0.0, 1.0),
+                "exploration_final_eps": (0.0, 1.0),
+                "exploration_fraction": (ABOVE_ZERO, 1.0),
+                "exploration_temperature": (0.0, 1e6),
+                "value_coef": (0.0, 1e6),
+                "feedback_coef": (0.0, 1e6),
+                "max_grad_norm": (ABOVE_ZERO, 1e12),
+            },
+            optional=("recent",),
+        )
+        if self.batch_size > self.buffer_size:
+            raise InputError(
+                f"batch_size is {self.batch_size:,}, but the replay holds {self.buffer_size:,} pages",
+                where="DQNConfig.batch_size",
+                mend="choose a smaller batch_size or a larger buffer_size",
+            )
+        if self.crowding and self.choice != "additive":
+            raise InputError(
+                f"crowding is part of the additive form, and choice is {self.choice!r}",
+                where="DQNConfig.crowding",
+                mend="leave crowding out, or choose additive",
+            )
 
 
 def form_of(config: DQNConfig) -> dict[str, Any]:

@@ -261,6 +261,8 @@ class SlateDQN(DQN):
         """Minimise the loss on `gradient_steps` minibatches from the replay."""
         start = time.perf_counter()
         assert self.replay_buffer is not None
+        if self.replay_buffer.size < 2:
+            return  # of a single row no page's successor is known yet
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         network = self.policy.q_net

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.network_config import NetworkConfig
+from agents.network_config import NetworkConfig, check_network
+from agents.settings import ABOVE_ZERO, check_numbers
+from behavior.errors import InputError
 
 __all__ = ["PPOConfig"]
 
@@ -49,3 +51,30 @@ class PPOConfig:
     task."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Sizes of the networks."""
+
+    def __post_init__(self) -> None:
+        check_network(self.network, where="PPOConfig.network")
+        check_numbers(
+            self,
+            integers={"n_envs": 1, "n_steps": 1, "batch_size": 1, "n_epochs": 1},
+            reals={
+                "learning_rate": (ABOVE_ZERO, 1e30),
+                "actor_rate": (0.0, 1e3),
+                "gamma": (0.0, 1.0),
+                "gae_lambda": (0.0, 1.0),
+                "slot_lambda": (0.0, 1.0),
+                "clip_range": (ABOVE_ZERO, 1e3),
+                "entropy_coef": (0.0, 1e6),
+                "critic_coef": (0.0, 1e6),
+                "feedback_coef": (0.0, 1e6),
+                "max_grad_norm": (ABOVE_ZERO, 1e12),
+                "target_kl": (ABOVE_ZERO, 1e6),
+            },
+            optional=("target_kl",),
+        )
+        if self.n_envs * self.n_steps < 2:
+            raise InputError(
+                "one page between two updates has no spread of advantages",
+                where="PPOConfig.n_steps",
+                mend="choose n_envs x n_steps of at least 2",
+            )
