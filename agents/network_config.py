@@ -22,7 +22,8 @@ class NetworkConfig:
     candidate_width: int = 32
     """Hidden units of the small network that looks at one candidate."""
     gain_scale: float = 2.0
-    """PPO: initial weight of the standardised expected gain; the higher, the less the policy explores."""
+    """PPO: initial weight of the standardised expected gain; the higher, the less the policy explores. Gains that
+    spread less than a tenth of a usual click over a page weigh less."""
     value_scale: float = 10.0
     """Unit of the session values: their networks start at zero and would creep to returns of ten and more."""
     memory_encoder: MemoryEncoder = "sums"

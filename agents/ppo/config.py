@@ -39,7 +39,7 @@ class PPOConfig:
     entropy_coef: float = 0.0
     """Weight of the entropy bonus."""
     critic_coef: float = 0.02
-    """Weight of the critic's squared error."""
+    """Weight of the squared errors of critic and outlook."""
     feedback_coef: float = 1.0
     """Weight of the response model's log losses."""
     max_grad_norm: float = 1.0

@@ -51,8 +51,9 @@ class SlatePPO(PPO):
     purchases of a position are credited to the choice made there (read from the next observation), and what
     cannot be told apart (other reward parts, later pages) to all of them: see `slot_advantages`.
 
-    Loss: mean over pages and positions of -min(ratio A, clip(ratio) A), with PPO's clipping per choice, plus the
-    critic's squared error and the entropy bonus.
+    Loss: mean over pages of the sum over positions of -min(ratio A, clip(ratio) A), with PPO's clipping per choice,
+    plus the squared errors of critic and outlook and the log losses of the response model, less the entropy bonus. A
+    choice in whose place another item was shown is left out of the first.
 
     Args:
         *args: As SB3's PPO.

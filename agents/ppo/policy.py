@@ -28,11 +28,11 @@ __all__ = ["PlackettLucePolicy"]
 class PlackettLucePolicy(ActorCriticPolicy):
     """Scores candidates, ranks by Plackett-Luce, and values the session; any SB3 on-policy learner takes it.
 
-    The score of a candidate is its expected immediate gain (the logarithm, standardised over the page), as a
-    response model learned from the feedback of every position foretells it, plus what policy gradients find out:
-    what pays later, and what the response model cannot say. The untrained actor thus ranks by relevance. Actor,
-    critic and response model share features but no weights: they are cheap, and the critic's large early errors
-    would otherwise move the ranking.
+    The score of a candidate is its expected gain, standardised over the page, plus what policy gradients find out.
+    The gain is that of this page, as a response model learned from the feedback of every position foretells it, and
+    of what follows (`agents.outlook`). The untrained actor thus ranks by what the relevance model expects to earn.
+    Actor, critic, outlook and response model share features but no weights: they are cheap, and the critic's large
+    early errors would otherwise move the ranking.
 
     Args:
         observation_space: The environment's Dict space.
@@ -120,9 +120,9 @@ class PlackettLucePolicy(ActorCriticPolicy):
         return moved
 
     def expected_gain(self, page: PageInputs, response: Response) -> Tensor:
-        """Logarithm (B, N) of what each candidate is expected to earn on this page, standardised; no gradient.
+        """What each candidate is expected to earn on this page and after it, (B, N), standardised; no gradient.
 
-        The response model learns from feedback alone: policy gradients would cost it its calibration.
+        Response model and outlook learn by regression alone: policy gradients would cost them their calibration.
         """
         with torch.no_grad():
             buy = self.worth_of(page.items)
