@@ -405,13 +405,15 @@ def limited(bytes_a_file: int) -> Callable[[], None]:
     return limit
 
 
-def test_no_room_for_a_checkpoint(finished: Any, untrained: Path, run_train: Callable[..., Any]) -> None:
+def test_no_room_for_a_checkpoint(finished: Any, run_train: Callable[..., Any], tmp_path: Path) -> None:
     from agents.checkpoint import read_checkpoint
 
+    trained = tmp_path / "trained"
+    shutil.copytree(finished.path, trained)
     half = (finished.path / "last_model.zip").stat().st_size // 2
-    before = tree(untrained)
+    before = tree(trained)
     ended = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "--resume", str(untrained), "--quiet"],
+        [sys.executable, str(ROOT / "train.py"), "--resume", str(trained), "--steps", "4096", "--quiet"],
         cwd=ROOT,
         text=True,
         capture_output=True,
@@ -421,22 +423,22 @@ def test_no_room_for_a_checkpoint(finished: Any, untrained: Path, run_train: Cal
     assert ended.returncode == 2, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stderr.startswith("error: "), ended.stderr
-    assert str(untrained / "last_model.zip") in ended.stderr
+    assert str(trained / "last_model.zip") in ended.stderr
     assert "room" in ended.stderr
-    assert f"--resume {untrained}" in ended.stderr
-    # The checkpoint before the first update is small, and fits; it is whole, and no part of the next one is left.
-    assert 0 < read_checkpoint(untrained / "last_model.zip").num_timesteps < 2048
-    assert not [path for path in untrained.rglob(".*") if path.name != ".lock"]
-    after = tree(untrained)
-    # The record of the run, and the settings it was resumed with (--quiet), are kept true; nothing else is touched.
-    told = ("run.json", "config.yaml")
+    assert f"--resume {trained}" in ended.stderr
+    # The checkpoint of before is whole, and no part of the next one is left.
+    assert read_checkpoint(trained / "last_model.zip").num_timesteps == 2048
+    assert not [path for path in trained.rglob(".*") if path.name != ".lock"]
+    after = tree(trained)
+    # The record of the run and the settings it was resumed with are kept true, and a better policy may have been found
+    # by then; nothing else is touched.
+    told = ("run.json", "config.yaml", "best_model.zip")
     assert {name: after[name] for name in before if name not in told} == {
         name: digest for name, digest in before.items() if name not in told
     }
-    again = run_train("--resume", untrained, "--quiet")  # room has been made
+    again = run_train("--resume", trained, "--quiet")  # room has been made
     assert again.code == 0, again.err
-    assert (untrained / "report.html").is_file()
-    assert read_checkpoint(untrained / "last_model.zip").num_timesteps == 2048
+    assert read_checkpoint(trained / "last_model.zip").num_timesteps == 4096
 
 
 def test_no_room_for_anything(tmp_path: Path) -> None:
