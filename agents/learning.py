@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,8 +217,21 @@ class _Events(TensorBoardOutputFormat):
     """
 
     def __init__(self, folder: Path, after: int | None) -> None:
+        if after is not None:
+            _wait_for_the_next_second(folder)
         self.writer = SummaryWriter(log_dir=str(folder), purge_step=None if after is None else after + 1)
         self._is_closed = False
+
+
+def _wait_for_the_next_second(folder: Path) -> None:
+    """Return when the clock has passed the second in the name of the newest event file.
+
+    Files of one second are read in no order of time, and then the events taken back are those that should stay.
+    """
+    seconds = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
+    newest = max((int(second) for second in seconds if second.isdigit()), default=0)
+    while 0 <= newest - int(time.time()) <= 1:
+        time.sleep(0.05)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,12 @@ def pages_of(inputs: AgentInputs, name: str) -> tuple[LogTransitions, World, Tas
         )
     table = inputs.world.candidates if steps.candidates.shape[1] == 0 and steps.single_impressions else None
     pages = log_transitions(steps, inputs.features, inputs.task, candidates=table)
+    if inputs.world.simulator.context_size == 0:
+        # Of the users it will serve nothing is known: what the log knows of its users is passed over.
+        before, after = (
+            replace(seen, context=seen.context[:, :0]) for seen in (pages.observation, pages.next_observation)
+        )
+        pages = replace(pages, observation=before, next_observation=after)
     if inputs.hide_scores is not None:
         before, after = (
             replace(seen, scores=inputs.hide_scores(seen.candidates))

@@ -116,6 +116,7 @@ def test_one_round_of_dqn(ranks_folder: Path) -> None:
     before = {name: weight.clone() for name, weight in model.policy.state_dict().items()}
     rounds = iter([joined_blocks(list(pair)) for pair in zip(*(f["read"] for f in found), strict=True)])
     model.replay_buffer.sample = lambda *_: next(rounds)  # type: ignore[union-attr, method-assign]
+    model.replay_buffer.pos = 2  # an empty replay is not asked at all
     model._update_current_progress_remaining(found[0]["steps"], 10_000)  # the learning rate of that step
     plain_steps(model)
     model.train(3, batch_size=model.batch_size)
