@@ -19,12 +19,11 @@ from agents.ppo.config import PPOConfig
 from agents.ppo.learner import SlatePPO
 from agents.ppo.policy import PlackettLucePolicy
 from agents.ranks import Ranks
-from behavior.errors import InputError
 from encoders.features import FeatureTables
 from envs.sb3 import SlateVecEnv
 from envs.world import RewardMix, TaskConfig, World
 
-__all__ = ["Learner", "TrainingEnv", "build_learner", "build_policy", "check_config", "settle_threads"]
+__all__ = ["Learner", "TrainingEnv", "build_learner", "build_policy", "settle_threads"]
 
 Learner = SlatePPO | SlateDQN
 
@@ -76,23 +75,6 @@ def settle_threads() -> None:
     threads = torch.get_num_threads()
     numba.get_num_threads()  # launches them
     torch.set_num_threads(threads)
-
-
-def check_config(config: LearnerConfig) -> None:
-    """Refuse settings that SB3 would meet with an assertion or a warning.
-
-    Raises:
-        InputError: The setting, by name.
-    """
-    for name in ("n_envs", "batch_size", "learning_rate"):
-        if not getattr(config, name) > 0:
-            raise InputError(
-                f"{name} is {getattr(config, name)}", where=type(config).__name__, mend="give more than 0"
-            )
-    if not 0 <= config.gamma <= 1:
-        raise InputError(
-            f"gamma is {config.gamma}", where=type(config).__name__, mend="give a discount from 0 to 1"
-        )
 
 
 def build_policy(

@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.building import Learner, TrainingEnv, build_learner, build_policy, check_config, settle_threads
+from agents.building import Learner, TrainingEnv, build_learner, build_policy, settle_threads
 from agents.callbacks import CheckpointCallback, EvaluationCallback, MetricsCallback
 from agents.checkpoint import (
     Checkpoint,
@@ -87,7 +87,6 @@ def train_agent(
         KeyboardInterrupt: After Ctrl-C (or SIGTERM, where that raises it), once `last_model.zip` has been written.
     """
     options, ranks = options or TrainingOptions(), ranks or Ranks.alone()
-    check_config(config)
     settle_threads()
     bound = task_of(world, task)
     env = TrainingEnv(config.n_envs, world, task, seed=seed, ranks=ranks)

@@ -214,8 +214,10 @@ class PageFeatures(nn.Module):
         if self.memory:
             recent, feedback = observation["recent_items"].int(), observation["recent_feedback"].float()
             recent_vectors = rows(self.item_vectors, recent)  # (B, M, D)
-            known += self._remembered(recent, feedback, recent_vectors)
-            tallies, totals = self._counted(category, recent, feedback)
+            looked = (recent >= 0).float() * self.look  # (B, M)
+            lately, hit, bought = looked * self.fading[1], (feedback > 0).float(), (feedback > 1).float()
+            known += [_evidence(recent_vectors, w) for w in (hit, looked * (1.0 - hit), lately, bought)]
+            tallies, totals = self._counted(category, recent, looked, lately, hit, bought)
         else:
             recent, feedback = items[:, :0], seen[:, :0]
             recent_vectors = slate_vectors[:, :0]
@@ -274,34 +276,32 @@ class PageFeatures(nn.Module):
             vectors=rows(self.item_vectors, page.items), recent_vectors=rows(self.item_vectors, page.recent)
         )
 
-    def _remembered(self, recent: Tensor, feedback: Tensor, vectors: Tensor) -> list[Tensor]:
-        """What the remembered pages (B, M) say of a user's taste, `_MEMORY_PARTS` times (B, D)."""
-        looked = (recent >= 0).float() * self.look
-        clicked = (feedback > 0).float()
-        weights = (clicked, looked * (1.0 - clicked), looked * self.fading[1], (feedback > 1).float())
-        return [_evidence(vectors, weight) for weight in weights]
-
     def _counted(
-        self, category: Tensor, recent: Tensor, feedback: Tensor
+        self,
+        category: Tensor,
+        recent: Tensor,
+        looked: Tensor,
+        lately: Tensor,
+        clicked: Tensor,
+        bought: Tensor,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Counts over the remembered pages: by the category of each candidate (B, N), and in all (B, 1)."""
-        looked = (recent >= 0).float() * self.look
-        clicked, bought = (feedback > 0).float(), (feedback > 1).float()
+        """Summed weights (B, M) of remembered items: by the category of each candidate (B, N), and in all (B, 1)."""
         fading = self.fading
         of = self._category(recent)  # (B, M)
+        clicked_lately = clicked * fading[1]
         by_category = (
             (looked, 4.0),
-            (looked * fading[1], 2.0),
+            (lately, 2.0),
             (looked * fading[2], 1.0),
             (clicked, 2.0),
-            (clicked * fading[1], 2.0),
+            (clicked_lately, 2.0),
             (bought, 1.0),
         )
         in_all = (
             (looked, 10.0),
-            (looked * fading[1], 4.0),
+            (lately, 4.0),
             (clicked, 4.0),
-            (clicked * fading[1], 2.0),
+            (clicked_lately, 2.0),
             (clicked * fading[2], 1.0),
             (bought, 1.0),
         )

@@ -186,7 +186,7 @@ class SlatePPO(PPO):
                 # Feedback says nothing of a choice in whose place another item was shown.
                 kept = batch.shown == batch.slates  # (B, K)
                 inputs = self.policy.page.with_vectors(batch.inputs)
-                values, log_prob, scores = self.policy.judge(inputs, batch.slates, batch.gain)
+                values, state, log_prob, scores = self.policy.judge(inputs, batch.slates, batch.gain)
                 advantages = (batch.advantages - centre) / spread  # (B, K)
                 log_ratio = log_prob - batch.log_prob
                 ratio = log_ratio.exp()
@@ -197,8 +197,7 @@ class SlatePPO(PPO):
                 shown = inputs.shown(batch.shown)
                 response = self.policy.response(shown)
                 surprise = batch.returns[:, -1] - values[:, -1].detach()
-                state = self.policy.critic(inputs).detach()
-                foretold = self.policy.outlook.realised(shown, state, batch.click, batch.purchase)
+                foretold = self.policy.outlook.realised(shown, state.detach(), batch.click, batch.purchase)
                 outlook_loss = (surprise - foretold).square().mean()
                 click_loss, purchase_loss = response.loss(in_order, batch.click, batch.purchase)
                 purchase_loss = purchase_loss * self.ranks.weight(batch.click.sum())

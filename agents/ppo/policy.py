@@ -148,7 +148,10 @@ class PlackettLucePolicy(ActorCriticPolicy):
 
     def slot_values(self, page: PageInputs) -> Tensor:
         """The critic (B, K + 1): expected reward of each position, and of all that follows the page."""
-        values: Tensor = self.value_net(self.critic(page))
+        return self._values_of(self.critic(page))
+
+    def _values_of(self, state: Tensor) -> Tensor:
+        values: Tensor = self.value_net(state)
         return torch.cat((values[:, :-1], self._network.value_scale * values[:, -1:]), dim=1)
 
     def _value(self, page: PageInputs) -> Tensor:
@@ -161,14 +164,14 @@ class PlackettLucePolicy(ActorCriticPolicy):
         slates = self.action_dist.proba_distribution(scores).sample()
         return slates, self.slot_values(page), slot_log_prob(scores, slates), gain
 
-    def judge(self, page: PageInputs, slates: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The critic (B, K + 1), log-probabilities (B, K) of earlier choices, and Plackett-Luce scores (B, N).
+    def judge(self, page: PageInputs, slates: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The critic (B, K + 1), its state (B, W), log-probabilities (B, K) of earlier choices, and scores (B, N).
 
         `gain` is that of `act`: the response model moves on within an update, and probability ratios must not
         tell of that.
         """
-        scores = self.page_scores(page, gain)
-        return self.slot_values(page), slot_log_prob(scores, slates), scores
+        scores, state = self.page_scores(page, gain), self.critic(page)
+        return self._values_of(state), state, slot_log_prob(scores, slates), scores
 
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Slates (B, K), values (B, 1) and log-probabilities (B,)."""

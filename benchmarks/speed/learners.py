@@ -222,5 +222,5 @@ def _asked(model: Any) -> list[tuple[Any, str]]:
             owners += [(network, ("forward", "values", "slate_values")), (network.page, ("forward",))]
     else:
         owners += [(policy, ("act", "judge", "predict_values")), (policy.response, ("forward",))]
-        owners += [(policy.page, ("forward", "with_vectors"))]
+        owners += [(policy.page, ("forward", "with_vectors")), (policy.outlook, ("realised",))]
     return [(owner, name) for owner, names in owners for name in names if hasattr(owner, name)]
