@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from agents.settings import check_numbers
 from behavior.errors import InputError
 
 __all__ = ["BanditConfig"]
@@ -35,16 +37,10 @@ class BanditConfig:
     """Steps of all users between two fits of the weights to the statistics."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("exploration", 0.0),
-            ("ridge", 1e-9),
-            ("n_envs", 1),
-            ("fit_every", 1),
-            ("history", 1),
-        ):
-            if not getattr(self, name) >= least:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}", where="BanditConfig", mend=f"give at least {least}"
-                )
+        check_numbers(
+            self,
+            integers={"n_envs": 1, "fit_every": 1, "history": 1},
+            reals={"exploration": (0.0, math.inf), "ridge": (1e-9, math.inf)},
+        )
         if self.kind not in ("linucb", "lints"):
             raise InputError(f"kind is {self.kind!r}", where="BanditConfig", mend="choose linucb or lints")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from agents.settings import ABOVE_ZERO, check_numbers
 from behavior.errors import InputError
 
 __all__ = ["DirectionConfig"]
@@ -48,23 +50,14 @@ class DirectionConfig:
             raise InputError(
                 f"algorithm is {self.algorithm!r}", where="DirectionConfig", mend="choose sac or td3"
             )
-        for name in (
-            "n_envs",
-            "step_size",
-            "buffer_size",
-            "batch_size",
-            "gradient_steps",
-            "width",
-            "history",
-        ):
-            if not getattr(self, name) > 0:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}", where="DirectionConfig", mend="give more than 0"
-                )
-        if not 0 <= self.gamma < 1:
-            raise InputError(
-                f"gamma is {self.gamma}", where="DirectionConfig", mend="give a discount from 0 to below 1"
-            )
+        check_numbers(
+            self,
+            integers=dict.fromkeys(
+                ("n_envs", "buffer_size", "batch_size", "gradient_steps", "width", "history"), 1
+            ),
+            # At a discount of 1 nothing bounds the values of what never ends.
+            reals={"step_size": (ABOVE_ZERO, math.inf), "gamma": (0.0, math.nextafter(1.0, 0.0))},
+        )
 
     @property
     def step_size(self) -> float:

@@ -13,18 +13,13 @@ from agents.page_features import PageInputs
 from agents.ppo.learner import SlatePPO
 from agents.ppo.policy import PlackettLucePolicy
 
-__all__ = ["actor_of", "law_scores", "response_losses", "slot_returns"]
+__all__ = ["actor_of", "response_losses", "slot_returns"]
 
 
 def actor_of(model: Learner) -> PlackettLucePolicy:
     """The network of a PPO learner."""
     assert isinstance(model, SlatePPO)
     return model.policy
-
-
-def law_scores(policy: PlackettLucePolicy, page: PageInputs) -> Tensor:
-    """Plackett-Luce scores (B, N) of pages whose features are known."""
-    return policy.page_scores(page, policy.expected_gain(page, policy.response(page)))
 
 
 def response_losses(

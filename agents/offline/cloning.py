@@ -59,15 +59,16 @@ def clone_behaviour(
     def loss(batch: LogBatch) -> Losses:
         return {"loss": -slot_log_prob(policy.scores(batch.observations), batch.slates).sum(1).mean()}
 
-    metrics, curve = fit_to_log(
-        policy,
-        policy.parameters(),
+    return fit_to_log(
+        model,
+        config.learner,
         log,
         loss,
         config,
+        name="cloning",
+        bound=task_of(world, task),
         seed=seed,
         device=device,
         label="cloning",
         progress=progress,
     )
-    return OfflineResult(model, config.learner, "cloning", task_of(world, task), metrics, curve)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from agents.checkpoint import Checkpoint, LearnerConfig, write_checkpoint
 from agents.learned_policy import LearnedPolicy
 from agents.offline.transitions import LogTransitions
 from agents.ranks import Ranks
+from agents.settings import ABOVE_ZERO, check_numbers
 from behavior.errors import InputError
 from envs.world import TaskConfig, World
 
@@ -42,18 +44,11 @@ class FittingConfig:
     """Share of the pages (whole sessions, the last ones) that are not learned from and say how well it went."""
 
     def __post_init__(self) -> None:
-        for name, least, most in (
-            ("epochs", 1, np.inf),
-            ("batch_size", 1, np.inf),
-            ("learning_rate", 1e-12, np.inf),
-            ("held_out", 0.0, 0.9),
-        ):
-            if not least <= getattr(self, name) <= most:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}",
-                    where=type(self).__name__,
-                    mend=f"give a number from {least:g} to {most:g}",
-                )
+        check_numbers(
+            self,
+            integers={"epochs": 1, "batch_size": 1},
+            reals={"learning_rate": (ABOVE_ZERO, math.inf), "held_out": (0.0, 0.9)},
+        )
 
 
 class LogBatch(NamedTuple):
@@ -127,27 +122,31 @@ def whole_pages(log: LogTransitions, where: str) -> NDArray[np.int64]:
 
 
 def fit_to_log(
-    network: nn.Module,
-    parameters: Iterable[nn.Parameter],
+    model: Learner,
+    learner: LearnerConfig,
     log: LogTransitions,
     loss: Callable[[LogBatch], Losses],
     config: FittingConfig,
     *,
+    name: str,
+    bound: Mapping[str, Any],
     extra: Mapping[str, NDArray[np.float32]] | None = None,
     seed: int,
     device: str = "cpu",
     label: str,
     keep_best: bool = True,
     progress: bool = True,
-) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
+) -> OfflineResult:
     """Minimise `loss` over the log's whole pages by Adam.
 
     Args:
-        network: What is put into training mode.
-        parameters: What is changed.
+        model: Whose policy learns.
+        learner: Its settings.
         log: The pages; those that are no slates of the task are passed over.
         loss: Minibatch -> named scalars, means over pages; 'loss' is minimised.
         config: Passes and steps.
+        name: Of the policy that comes out.
+        bound: What its weights are bound to (`agents.checkpoint.task_of`).
         extra: Further arrays (M, ...) that minibatches carry.
         seed: Of the order of pages.
         device: Where the network lives.
@@ -157,12 +156,12 @@ def fit_to_log(
         progress: Whether to show a bar.
 
     Returns:
-        Held-out means (see `OfflineResult.metrics`), and those after each pass.
+        The model, with its held-out figures.
 
     Raises:
         InputError: No page is a slate of the task, or the loss has become infinite or undefined.
     """
-    extra = extra or {}
+    network, extra = model.policy, extra or {}
     rows = whole_pages(log, label)
     learned, held = rows, rows[:0]
     if config.held_out > 0:
@@ -170,7 +169,7 @@ def fit_to_log(
         learned, held = rows[rows < first.n_steps], rows[rows >= first.n_steps]
         if not learned.size:
             learned, held = rows, rows[:0]
-    weights = [parameter for parameter in parameters if parameter.requires_grad]
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(weights, lr=config.learning_rate)
     shuffler = np.random.default_rng(seed)
     total = config.epochs * -(-learned.size // config.batch_size)
@@ -209,7 +208,9 @@ def fit_to_log(
     network.eval()
     if keeping:
         network.load_state_dict(kept)
-    return metrics | (best if keeping else curve[-1]), tuple(curve)
+    return OfflineResult(
+        model, learner, name, bound, metrics | (best if keeping else curve[-1]), tuple(curve)
+    )
 
 
 def _batch(

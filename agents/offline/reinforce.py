@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.checkpoint import task_of
-from agents.offline.actor import actor_of, law_scores, slot_returns
+from agents.offline.actor import actor_of, slot_returns
 from agents.offline.cloning import CloningConfig, clone_behaviour
 from agents.offline.fitting import FittingConfig, LogBatch, Losses, OfflineResult, fit_to_log, fresh_learner
 from agents.offline.transitions import LogTransitions
 from agents.ppo.config import PPOConfig
-from behavior.errors import InputError
+from agents.settings import ABOVE_ZERO, check_numbers
 from envs.world import TaskConfig, World
 
 __all__ = ["ReinforceConfig", "single_draw", "top_k_multiplier", "train_reinforce"]
@@ -54,12 +55,7 @@ class ReinforceConfig(FittingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.gamma <= 1:
-            raise InputError(
-                f"gamma is {self.gamma}", where="ReinforceConfig", mend="give a discount from 0 to 1"
-            )
-        if not self.cap > 0:
-            raise InputError(f"cap is {self.cap}", where="ReinforceConfig", mend="give more than 0")
+        check_numbers(self, integers={}, reals={"gamma": (0.0, 1.0), "cap": (ABOVE_ZERO, math.inf)})
 
 
 def top_k_multiplier(probability: Tensor, k: int) -> Tensor:
@@ -120,7 +116,7 @@ def train_reinforce(
 
     def loss(batch: LogBatch) -> Losses:
         page = policy.page(batch.observations)
-        log_pi = torch.log_softmax(law_scores(policy, page), dim=1).gather(1, batch.slates)  # (B, K)
+        log_pi = torch.log_softmax(policy.law_scores(page), dim=1).gather(1, batch.slates)  # (B, K)
         values = policy.slot_values(page)  # (B, K + 1)
         targets = torch.cat((batch.extra["own"], batch.extra["rest"].unsqueeze(1)), dim=1)
         gain = targets[:, :-1] + targets[:, -1:]
@@ -138,12 +134,14 @@ def train_reinforce(
             "critic": critic,
         }
 
-    metrics, curve = fit_to_log(
-        policy,
-        policy.parameters(),
+    return fit_to_log(
+        model,
+        config.learner,
         log,
         loss,
         config,
+        name="reinforce",
+        bound=task_of(world, task),
         extra={"own": own, "rest": rest, "beta": behaviour},
         seed=seed,
         device=device,
@@ -151,7 +149,6 @@ def train_reinforce(
         keep_best=False,  # the loss is a means to its gradient: lower is not better
         progress=progress,
     )
-    return OfflineResult(model, config.learner, "reinforce", task_of(world, task), metrics, curve)
 
 
 def _behaviour(

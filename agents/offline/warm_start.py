@@ -13,7 +13,7 @@ from tqdm import tqdm
 from agents.checkpoint import LearnerConfig, task_of
 from agents.dqn.config import DQNConfig
 from agents.dqn.learner import SlateDQN
-from agents.offline.actor import actor_of, law_scores, response_losses, slot_returns
+from agents.offline.actor import actor_of, response_losses, slot_returns
 from agents.offline.fitting import FittingConfig, LogBatch, Losses, OfflineResult, fit_to_log, fresh_learner
 from agents.offline.lanes import fill_replay
 from agents.offline.transitions import LogTransitions
@@ -100,23 +100,24 @@ def _warm_ppo(
         total = click + purchase + config.critic_coef * critic
         found = {"click": click, "purchase": purchase, "critic": critic}
         if config.actor == "clone":
-            likeness = -slot_log_prob(law_scores(policy, page), batch.slates).sum(1).mean()
+            likeness = -slot_log_prob(policy.law_scores(page), batch.slates).sum(1).mean()
             total, found["clone"] = total + config.clone_coef * likeness, likeness
         return {"loss": total, **found}
 
-    metrics, curve = fit_to_log(
-        policy,
-        policy.parameters(),
+    return fit_to_log(
+        model,
+        learner,
         log,
         loss,
         config,
+        name="ppo",
+        bound=task_of(world, task),
         extra={"own": own, "rest": rest},
         seed=seed,
         device=device,
         label="warm start of ppo",
         progress=progress,
     )
-    return OfflineResult(model, learner, "ppo", task_of(world, task), metrics, curve)
 
 
 def _warm_dqn(

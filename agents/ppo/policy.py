@@ -141,9 +141,10 @@ class PlackettLucePolicy(ActorCriticPolicy):
 
     def scores(self, observation: PyTorchObs) -> Tensor:
         """Plackett-Luce scores (B, N) of observation tensors."""
-        return self._page_scores(self.page(observation))
+        return self.law_scores(self.page(observation))
 
-    def _page_scores(self, page: PageInputs) -> Tensor:
+    def law_scores(self, page: PageInputs) -> Tensor:
+        """Plackett-Luce scores (B, N) of pages whose features are known."""
         return self.page_scores(page, self.expected_gain(page, self.response(page)))
 
     def slot_values(self, page: PageInputs) -> Tensor:
@@ -176,14 +177,14 @@ class PlackettLucePolicy(ActorCriticPolicy):
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Slates (B, K), values (B, 1) and log-probabilities (B,)."""
         page = self.page(obs)
-        law = self.action_dist.proba_distribution(self._page_scores(page))
+        law = self.action_dist.proba_distribution(self.law_scores(page))
         actions = law.get_actions(deterministic=deterministic)
         return actions, self._value(page), law.log_prob(actions)
 
     def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values (B, 1), log-probabilities (B,) and entropies (B,) of slates chosen earlier."""
         page = self.page(obs)
-        law = self.action_dist.proba_distribution(self._page_scores(page))
+        law = self.action_dist.proba_distribution(self.law_scores(page))
         return self._value(page), law.log_prob(actions), law.entropy()
 
     def get_distribution(self, obs: PyTorchObs) -> Distribution:
