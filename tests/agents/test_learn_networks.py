@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -89,6 +91,37 @@ def test_padding_is_blank(pages: Observation) -> None:
     for policy in (ppo(), dqn()):
         slates = policy._predict(tensors(pages), deterministic=False)
         assert (slates[::2] < 9).all()
+
+
+def test_the_page_of_relevance_alone_leaves_out_what_is_struck_out(pages: Observation) -> None:
+    arrays = {name: array.copy() for name, array in pages.as_dict().items()}
+    arrays["candidates"][1] = [-1, 5, -1, -1, 7, 9, 11, 2, -1, 3, 4, 8]  # four valid rows are 1, 4, 5, 6
+    arrays["candidates"][3] = [-1, 5, -1, 7, -1, -1, -1, -1, -1, -1, -1, -1]  # two are all there are
+    arrays["candidates"][5] = -1
+    page = PageFeatures(
+        WORLD.features, n_candidates=12, slate_size=4, context_size=WORLD.simulator.context_size
+    )
+    whole, torn = page(tensors(pages)), page(tensors(Observation(**arrays)))
+    width = page.candidate_size
+    top = torn.state[:, -2 * width : -width]
+    for b, first in ((1, [1, 4, 5, 6]), (3, [1, 3])):
+        np.testing.assert_allclose(top[b], torn.candidates[b, first].mean(0), rtol=1e-5, atol=1e-6)
+    assert (top[5] == 0).all()
+    rest = np.setdiff1d(np.arange(32), (1, 3, 5))
+    assert torch.equal(whole.state[:, -2 * width : -width], whole.candidates[:, :4].mean(1))
+    assert torch.equal(torn.state[rest], whole.state[rest])
+
+
+@pytest.mark.parametrize("codes", [np.zeros(60, np.int32), np.empty(0, np.int32)], ids=["zeros", "none"])
+def test_a_catalogue_without_categories_is_of_one_kind(
+    pages: Observation, codes: npt.NDArray[np.int32]
+) -> None:
+    one = dataclasses.replace(WORLD.features, n_categories=1, item_category=np.zeros(60, np.int32))
+    none = dataclasses.replace(WORLD.features, n_categories=0, item_category=codes)
+    sizes = {"n_candidates": 12, "slate_size": 4, "context_size": WORLD.simulator.context_size}
+    expected, found = (PageFeatures(features, **sizes)(tensors(pages)) for features in (one, none))
+    assert torch.equal(expected.state, found.state)
+    assert torch.equal(expected.candidates, found.candidates)
 
 
 def test_wide_and_dense_purchase_logits_agree(pages: Observation, monkeypatch: pytest.MonkeyPatch) -> None:
