@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from behavior.errors import InputError
 from behavior.vocabulary import COMMON_NAMES
 
-__all__ = ["Fault", "missing_columns", "raise_faults", "suggest"]
+__all__ = ["Fault", "FaultDigest", "TableFaultsError", "missing_columns", "raise_faults", "suggest"]
 
 MOST_SHOWN = 10
 
@@ -37,27 +37,92 @@ class Fault:
         return f"row {self.row:,}, column {name}: found {self.found}, expected {self.expected}"
 
 
-def raise_faults(faults: Iterable[Fault], source: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class FaultDigest:
+    """What is told of any number of faults; digests of the parts of a table add up to that of the whole."""
+
+    count: int
+    """Number of faults."""
+    first: tuple[Fault, ...]
+    """The first ten in row order."""
+    mends: tuple[Fault, ...]
+    """The first fault of each mend, in row order."""
+
+    @classmethod
+    def of(cls, faults: Iterable[Fault]) -> FaultDigest:
+        """That of these faults."""
+        ordered = sorted(faults)
+        by_mend: dict[str, Fault] = {}
+        for fault in ordered:
+            if fault.mend:
+                by_mend.setdefault(fault.mend, fault)
+        return cls(count=len(ordered), first=tuple(ordered[:MOST_SHOWN]), mends=tuple(by_mend.values()))
+
+    @classmethod
+    def sum(cls, digests: Iterable[FaultDigest]) -> FaultDigest:
+        """That of all faults of several parts of one table."""
+        parts = list(digests)
+        shown = cls.of(fault for part in parts for fault in part.first)
+        mends = cls.of(fault for part in parts for fault in part.mends).mends
+        return cls(count=sum(part.count for part in parts), first=shown.first, mends=mends)
+
+    def error(self, source: str, place: Callable[[int], tuple[str, int]] | None = None) -> InputError:
+        """The error that lists them.
+
+        Args:
+            source: The file (or the name of the table) they were found in.
+            place: Data row (from 1) of a table made of several files -> file, data row in it.
+        """
+        shown = [_told(fault, place) for fault in self.first]
+        rest = self.count - len(shown)
+        if rest:
+            shown.append(f"and {rest:,} more")
+        counted = "1 fault" if self.count == 1 else f"{self.count:,} faults"
+        return InputError(
+            f"{counted} in the table\n" + "\n".join(f"  {line}" for line in shown),
+            where=f"{source or 'table'} (rows counted from 1, the header not counted)",
+            # as wide as the heading under which `InputError` shows it
+            mend="\n         ".join(fault.mend for fault in self.mends),
+        )
+
+
+def _told(fault: Fault, place: Callable[[int], tuple[str, int]] | None) -> str:
+    if place is None:
+        return str(fault)
+    file, row = place(fault.row)
+    return f"{file}, {replace(fault, row=row)}"
+
+
+class TableFaultsError(InputError):
+    """Faults of one table.
+
+    Args:
+        digest: What is told of them.
+        source: The file (or the name of the table) they were found in.
+        stage: How far the reading had come: faults of a later stage are looked for only where there are none of an
+            earlier one.
+    """
+
+    def __init__(self, digest: FaultDigest, source: str, stage: int) -> None:
+        self.digest, self.source, self.stage = digest, source, stage
+        error = digest.error(source)
+        super().__init__(error.what, where=error.where, mend=error.mend)
+
+
+def raise_faults(faults: Iterable[Fault], source: str, stage: int = 0) -> None:
     """Raise one `InputError` that lists the first ten faults in row order; nothing happens without faults.
 
     Args:
         faults: What was found.
         source: The file (or the name of the table) it was found in.
+        stage: See `TableFaultsError`.
+
+    Raises:
+        TableFaultsError: There are faults.
     """
-    ordered = sorted(faults)
-    if not ordered:
-        return
-    shown = [str(fault) for fault in ordered[:MOST_SHOWN]]
-    rest = len(ordered) - len(shown)
-    if rest:
-        shown.append(f"and {rest:,} more")
-    counted = "1 fault" if len(ordered) == 1 else f"{len(ordered):,} faults"
-    mends = list(dict.fromkeys(fault.mend for fault in ordered if fault.mend))
-    raise InputError(
-        f"{counted} in the table\n" + "\n".join(f"  {line}" for line in shown),
-        where=f"{source or 'table'} (rows counted from 1, the header not counted)",
-        mend="\n         ".join(mends),  # as wide as the heading under which `InputError` shows it
-    )
+    digest = FaultDigest.of(faults)
+    if digest.count:
+        raise TableFaultsError(digest, source, stage)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -24,8 +24,9 @@ from behavior.vocabulary import (
     REQUIRED_LOG_COLUMNS,
     SINGLE_IMPRESSION,
 )
+from behavior.whole import WholeLog
 
-__all__ = ["LogTable", "tidy_log"]
+__all__ = ["LogNames", "LogTable", "holds_text", "log_names", "tidy_log"]
 
 _TEXT = ("session_id", "user_id", "item_id", "policy_id")
 _LARGEST = float(np.finfo(np.float32).max)
@@ -52,34 +53,43 @@ def tidy_log(
     source: str,
     catalog: Catalog | None,
     single_impressions: bool,
+    whole: WholeLog | None = None,
 ) -> LogTable:
-    """The canonical log; see `InteractionLog.from_frame`."""
+    """The canonical log; see `InteractionLog.from_frame`.
+
+    Args:
+        frame: See there.
+        candidates: See there.
+        columns: See there.
+        repairs: See there.
+        source: See there.
+        catalog: See there.
+        single_impressions: See there.
+        whole: Where the tables hold some sessions of a larger log: its facts. The tables keep their index then, and
+            all their pages may be left out by a repair.
+    """
     asked = check_repairs(repairs)
     if frame.empty:
         raise InputError("the log has no rows", where=source or "log", mend="give at least one shown item")
-    frame = frame.reset_index(drop=True)
+    if whole is None:
+        frame = frame.reset_index(drop=True)
     frame.columns = frame.columns.astype(str)
     single = single_impressions or columns.log.single_impressions or _marked_single(frame, source)
-    names = {k: v for k, v in columns.log.names.items() if not k.startswith(CONTEXT_PREFIX)}
-    theirs = _their_names(names, LOG_COLUMNS, frame, "log", source)
-    context = _context_names(columns.log.names, frame, source)
-    notes = _fill_names(frame, theirs, asked, single, source)
+    names = log_names(frame, columns, asked, source, single=single)
+    theirs, context, notes = names.theirs, names.context, list(names.notes)
     ours = pd.DataFrame({name: frame[column] for name, column in theirs.items() if column in frame})
-    extra = [n for n in frame if n not in {*theirs.values(), *context.values(), SINGLE_IMPRESSION, ""}]
-    if extra:
-        shown = ", ".join(map(repr, extra[:10])) + (f" and {len(extra) - 10} more" if len(extra) > 10 else "")
-        notes.append(f"columns passed over: {shown}")
-
-    raise_faults(find_faults(ours, LOG_CELLS, theirs), source or "log")
-    zones = _check_zones(ours["timestamp"], theirs["timestamp"], asked, source, notes)
-    rows = _typed(ours, frame, context, theirs, source, single=single)
+    raise_faults(find_faults(ours, LOG_CELLS, theirs), source or "log", stage=1)
+    zones = _check_zones(ours["timestamp"], theirs["timestamp"], asked, source, notes, whole)
+    rows = _typed(ours, frame, context, theirs, source, single=single, whole=whole)
     rows, repaired = repair_rows(rows, asked)
+    if candidates is not None and whole is None:
+        candidates = candidates.reset_index(drop=True)
     typed_candidates = None if candidates is None else _typed_candidates(candidates, columns, source)
     if "drop-unknown-items" in asked and catalog is not None:
         rows, typed_candidates, repaired["drop-unknown-items"] = drop_unknown_items(
             rows, typed_candidates, catalog
         )
-        if rows.empty:
+        if rows.empty and whole is None:
             raise InputError(
                 "no page is left: each shows an item that the catalogue lacks",
                 where=source or "log",
@@ -88,16 +98,51 @@ def tidy_log(
     repaired |= {name: zones for name in ("assume-utc", "to-utc") if name in asked}
     rows = rows[[*(n for n in LOG_ORDER if n in rows), *context]]
     relations = log_relations(single_impressions=single, catalog=catalog)
-    raise_faults(find_faults(rows, relations, theirs), source or "log")
+    # rules group by session and never show it: numbers group sooner than texts
+    numbered = rows.assign(session_id=pd.factorize(rows["session_id"])[0])
+    raise_faults(find_faults(numbered, relations, theirs), source or "log", stage=5)
     if typed_candidates is not None:
         typed_candidates = _check_candidates(typed_candidates, rows, columns, catalog, source)
+        if whole is None:
+            typed_candidates = typed_candidates.reset_index(drop=True)
     return LogTable(
-        rows=rows.reset_index(drop=True),
+        rows=rows.reset_index(drop=True) if whole is None else rows,
         candidates=typed_candidates,
         single_impressions=single,
         repaired=repaired,
         notes=tuple(notes),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogNames:
+    """Which column of a file is which of ours."""
+
+    theirs: Mapping[str, str]
+    """Our name to the file's."""
+    context: Mapping[str, str]
+    """`context_<name>` to the file's."""
+    notes: tuple[str, ...]
+    """What is filled in for columns that are not there, and what is passed over."""
+
+
+def log_names(
+    frame: pd.DataFrame, columns: ColumnMap, asked: frozenset[str], source: str, *, single: bool
+) -> LogNames:
+    """Name the columns of `frame`, whose rows are not looked at.
+
+    Raises:
+        InputError: A column that is needed is not there.
+    """
+    names = {k: v for k, v in columns.log.names.items() if not k.startswith(CONTEXT_PREFIX)}
+    theirs = _their_names(names, LOG_COLUMNS, frame, "log", source)
+    context = _context_names(columns.log.names, frame, source)
+    notes = _fill_names(frame, theirs, asked, single, source)
+    extra = [n for n in frame if n not in {*theirs.values(), *context.values(), SINGLE_IMPRESSION, ""}]
+    if extra:
+        shown = ", ".join(map(repr, extra[:10])) + (f" and {len(extra) - 10} more" if len(extra) > 10 else "")
+        notes.append(f"columns passed over: {shown}")
+    return LogNames(theirs=theirs, context=context, notes=tuple(notes))
 
 
 def _marked_single(frame: pd.DataFrame, source: str) -> bool:
@@ -175,25 +220,32 @@ def _fill_names(
     return notes
 
 
-def _check_zones(times: pd.Series, label: str, asked: frozenset[str], source: str, notes: list[str]) -> int:
+def _check_zones(
+    times: pd.Series,
+    label: str,
+    asked: frozenset[str],
+    source: str,
+    notes: list[str],
+    whole: WholeLog | None,
+) -> int:
     """Refuse several time zones unless a repair allows them; returns how many rows a repair touched."""
     zone = time_zone(times)
-    counts = zone.value_counts()
+    counts = zone.value_counts() if whole is None else whole.zones
     usual = str(counts.index[0])
     if len(counts) == 1:
         if usual == "":
             notes.append("timestamp: no time zone given, taken as UTC")
             return len(zone) if "assume-utc" in asked else 0
         return 0
-    naive, others = zone == "", zone.nunique() - int((zone == "").any())
+    naive, others = zone == "", len(set(counts.index) - {""})
     faults = []
-    if naive.any() and "assume-utc" not in asked:
+    if "" in counts.index and "assume-utc" not in asked:
         faults += _zone_faults(times, naive, label, "a time zone, as other rows have", "assume-utc")
     if others > 1 and "to-utc" not in asked:
         first = next(z for z in counts.index if z != "")
         odd = (zone != first) & ~naive
         faults += _zone_faults(times, odd, label, f"the time zone of most rows ({first})", "to-utc")
-    raise_faults(faults, source or "log")
+    raise_faults(faults, source or "log", stage=2)
     return int((zone != "UTC").sum())
 
 
@@ -213,6 +265,7 @@ def _typed(
     source: str,
     *,
     single: bool,
+    whole: WholeLog | None,
 ) -> pd.DataFrame:
     index = ours.index
     out: dict[str, pd.Series] = {}
@@ -223,7 +276,7 @@ def _typed(
         out["step"] = as_number(ours["step"]).astype("int64")
     elif single:
         out["step"] = out["session_id"].groupby(out["session_id"], sort=False).cumcount()
-    out["timestamp"] = as_utc(ours["timestamp"])
+    out["timestamp"] = as_utc(ours["timestamp"], None if whole is None else whole.time_unit)
     query = as_text(ours["query"]).fillna("").str.strip() if "query" in ours else pd.Series("", index=index)
     out["query"] = query
     zero = pd.Series(0, index=index)
@@ -243,18 +296,24 @@ def _typed(
             out[name] = end.where(end != "no", "")
     faults: list[Fault] = []
     for name, column in context.items():
-        out[name] = _context(frame[column], column, faults)
+        text = None if whole is None else column in whole.text_context
+        out[name] = _context(frame[column], column, faults, text)
     if "user_id" in ours and ours["user_id"].isna().any():
         faults += _empty_cells(ours["user_id"], theirs["user_id"])
-    raise_faults(faults, source or "log")
+    raise_faults(faults, source or "log", stage=3)
     return pd.DataFrame(out, index=index)
 
 
-def _context(values: pd.Series, label: str, faults: list[Fault]) -> pd.Series:
+def holds_text(values: pd.Series) -> bool:
+    """Whether something is written in the column that is no number."""
+    return not is_numeric_column(values) and bool(as_number(values)[values.notna()].isna().any())
+
+
+def _context(values: pd.Series, label: str, faults: list[Fault], text: bool | None) -> pd.Series:
     """Numbers where all that is written are numbers, text otherwise; a number may not be missing."""
-    number = as_number(values)
-    if not is_numeric_column(values) and number[values.notna()].isna().any():
+    if holds_text(values) if text is None else text:
         return as_text(values).fillna("")
+    number = as_number(values)
     faults += _empty_cells(number, label)
     faults += [
         Fault(
@@ -297,10 +356,9 @@ def _candidate_names(candidates: pd.DataFrame, columns: ColumnMap, source: str) 
 
 def _typed_candidates(candidates: pd.DataFrame, columns: ColumnMap, source: str) -> pd.DataFrame:
     source = f"candidates of {source}" if source else "candidates"
-    candidates = candidates.reset_index(drop=True)
     theirs = _candidate_names(candidates, columns, source)
     ours = pd.DataFrame({name: candidates[theirs[name]] for name in CANDIDATE_COLUMNS})
-    raise_faults(find_faults(ours, CANDIDATE_CELLS, theirs), source)
+    raise_faults(find_faults(ours, CANDIDATE_CELLS, theirs), source, stage=4)
     return pd.DataFrame(
         {
             "session_id": as_text(ours["session_id"]).str.strip(),
@@ -315,7 +373,7 @@ def _check_candidates(
     candidates: pd.DataFrame, rows: pd.DataFrame, columns: ColumnMap, catalog: Catalog | None, source: str
 ) -> pd.DataFrame:
     where = f"candidates of {source}" if source else "candidates"
-    raise_faults(find_faults(candidates, candidate_relations(rows, catalog=catalog), {}), where)
+    raise_faults(find_faults(candidates, candidate_relations(rows, catalog=catalog), {}), where, stage=6)
     key = ["session_id", "step", "item_id"]
     shown = pd.MultiIndex.from_frame(rows[key].astype({"step": "int64"}))
     among = shown.isin(pd.MultiIndex.from_frame(candidates[key]))
@@ -331,5 +389,6 @@ def _check_candidates(
             for i in (~among).nonzero()[0]
         ],
         source or "log",
+        stage=7,
     )
-    return candidates.reset_index(drop=True)
+    return candidates

@@ -13,6 +13,7 @@ __all__ = [
     "as_utc",
     "flag_or_nan",
     "is_numeric_column",
+    "time_unit",
     "time_zone",
 ]
 
@@ -75,21 +76,23 @@ def time_zone(values: pd.Series) -> pd.Series:
     return zone.where(~numeric, "UTC")
 
 
-def as_utc(values: pd.Series) -> pd.Series:
+def as_utc(values: pd.Series, unit: int | None = None) -> pd.Series:
     """datetime64[ns, UTC]; what is no time becomes NaT.
 
-    Numbers count from 1970 UTC, in the unit (s, ms, µs, ns) that puts them between 1973 and 5138.
+    Args:
+        values: Times as written, or numbers counted from 1970 UTC.
+        unit: Nanoseconds that the numbers count; None: see `time_unit`.
     """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         aware = values if isinstance(values.dtype, pd.DatetimeTZDtype) else values.dt.tz_localize("UTC")
         return _nanoseconds(aware.dt.tz_convert("UTC"))
     if is_numeric_column(values):
-        return _from_numbers(values.astype("float64"), values)
+        return _from_numbers(values.astype("float64"), values, unit)
     text = values.astype("str").str.strip()
     number = pd.to_numeric(text, errors="coerce")
     if number.notna().any():
         as_int = pd.to_numeric(text.where(number.notna()), errors="coerce")
-        counted = _from_numbers(number, as_int)
+        counted = _from_numbers(number, as_int, unit)
         if number.notna().all():
             return counted
         written = _nanoseconds(
@@ -99,9 +102,13 @@ def as_utc(values: pd.Series) -> pd.Series:
     return _nanoseconds(pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce"))
 
 
-def _from_numbers(size: pd.Series, exact: pd.Series) -> pd.Series:
-    largest = float(size.abs().max()) if len(size) else 0.0
-    factor = next((f for limit, f in ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3)) if largest < limit), 1)
+def time_unit(largest: float) -> int:
+    """Nanoseconds in the unit (s, ms, µs, ns) that puts the column's `largest` number between 1973 and 5138."""
+    return next((f for limit, f in ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3)) if largest < limit), 1)
+
+
+def _from_numbers(size: pd.Series, exact: pd.Series, unit: int | None) -> pd.Series:
+    factor = time_unit(float(size.abs().max()) if len(size) else 0.0) if unit is None else unit
     good = np.isfinite(size.to_numpy(np.float64)) & (size.to_numpy(np.float64) >= 0)
     out: NDArray[np.int64] = np.full(len(size), np.iinfo(np.int64).min, np.int64)
     if pd.api.types.is_integer_dtype(exact.dtype):

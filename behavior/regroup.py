@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from behavior.catalog import Catalog
     from behavior.log import InteractionLog
 
-__all__ = ["regroup"]
+__all__ = ["regroup", "session_starts"]
 
 _ENDS = {"left": SessionEnd.LEFT, "limit": SessionEnd.LIMIT, "unknown": SessionEnd.UNKNOWN}
 
@@ -87,11 +87,17 @@ def _nanoseconds(times: pd.Series) -> NDArray[np.int64]:
     return out
 
 
-def _pages(rows: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.bool_]]:
-    """Order of the rows by session start, step and position; session numbers and page starts in that order."""
+def session_starts(rows: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Session of each row (rows,), numbered by first appearance, and when each began (S,), in ns since 1970 UTC."""
     code, _ = pd.factorize(rows["session_id"])
     start = np.full(int(code.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(start, code, _nanoseconds(rows["timestamp"]))
+    return code.astype(np.int64), start
+
+
+def _pages(rows: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.bool_]]:
+    """Order of the rows by session start, step and position; session numbers and page starts in that order."""
+    code, start = session_starts(rows)
     rank = np.empty(len(start), np.int64)
     rank[np.argsort(start, kind="stable")] = np.arange(len(start))  # equal starts: in order of appearance
     session = rank[code]

@@ -13,7 +13,7 @@ import pandas as pd
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 
-__all__ = ["PartRecord", "TimeSplit", "split_steps_by_time"]
+__all__ = ["PartRecord", "TimeSplit", "split_bounds", "split_steps_by_time"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,21 @@ def split_steps_by_time(steps: LoggedSteps, fractions: Sequence[float] = (0.7, 0
     Raises:
         InputError: The fractions are not three positive numbers that sum to 1, or a part would be empty.
     """
+    _, session = np.unique(steps.session, return_inverse=True)  # dense, in time order
+    bounds = split_bounds(int(session.max(initial=-1)) + 1, fractions)
+    parts = []
+    for low, high in pairwise(bounds):
+        inside = (session >= low) & (session < high)
+        parts.append(replace(steps.take(inside), session=(session[inside] - low).astype(np.int64)))
+    return TimeSplit(*parts)
+
+
+def split_bounds(count: int, fractions: Sequence[float]) -> list[int]:
+    """First sessions of the three parts of `count` sessions in time order, and `count`: four numbers.
+
+    Raises:
+        InputError: See `split_steps_by_time`.
+    """
     shares = np.asarray(fractions, np.float64)
     if shares.shape != (3,) or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-9:
         raise InputError(
@@ -64,8 +79,6 @@ def split_steps_by_time(steps: LoggedSteps, fractions: Sequence[float] = (0.7, 0
             where="split",
             mend="give for example 0.7 0.15 0.15",
         )
-    _, session = np.unique(steps.session, return_inverse=True)  # dense, in time order
-    count = int(session.max(initial=-1)) + 1
     cut = np.round(np.cumsum(shares)[:2] * count).astype(np.int64)
     bounds = [0, int(cut[0]), int(cut[1]), count]
     sizes = np.diff(bounds)
@@ -78,11 +91,7 @@ def split_steps_by_time(steps: LoggedSteps, fractions: Sequence[float] = (0.7, 0
             where="split",
             mend="bring a log of more sessions, or choose more even fractions",
         )
-    parts = []
-    for low, high in pairwise(bounds):
-        inside = (session >= low) & (session < high)
-        parts.append(replace(steps.take(inside), session=(session[inside] - low).astype(np.int64)))
-    return TimeSplit(*parts)
+    return bounds
 
 
 def _record(name: str, part: LoggedSteps) -> PartRecord:
