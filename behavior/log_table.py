@@ -26,7 +26,7 @@ from behavior.vocabulary import (
 )
 from behavior.whole import WholeLog
 
-__all__ = ["LogNames", "LogTable", "holds_text", "log_names", "tidy_log"]
+__all__ = ["LogNames", "LogTable", "candidate_names", "holds_text", "log_names", "marked_single", "tidy_log"]
 
 _TEXT = ("session_id", "user_id", "item_id", "policy_id")
 _LARGEST = float(np.finfo(np.float32).max)
@@ -65,16 +65,16 @@ def tidy_log(
         source: See there.
         catalog: See there.
         single_impressions: See there.
-        whole: Where the tables hold some sessions of a larger log: its facts. The tables keep their index then, and
-            all their pages may be left out by a repair.
+        whole: Where the tables hold some sessions of a larger log: its facts. The tables keep their index then, may
+            have no rows, and all their pages may be left out by a repair.
     """
     asked = check_repairs(repairs)
-    if frame.empty:
+    if frame.empty and whole is None:
         raise InputError("the log has no rows", where=source or "log", mend="give at least one shown item")
     if whole is None:
         frame = frame.reset_index(drop=True)
     frame.columns = frame.columns.astype(str)
-    single = single_impressions or columns.log.single_impressions or _marked_single(frame, source)
+    single = single_impressions or columns.log.single_impressions or marked_single(frame, source)
     names = log_names(frame, columns, asked, source, single=single)
     theirs, context, notes = names.theirs, names.context, list(names.notes)
     ours = pd.DataFrame({name: frame[column] for name, column in theirs.items() if column in frame})
@@ -100,7 +100,8 @@ def tidy_log(
     relations = log_relations(single_impressions=single, catalog=catalog)
     # rules group by session and never show it: numbers group sooner than texts
     numbered = rows.assign(session_id=pd.factorize(rows["session_id"])[0])
-    raise_faults(find_faults(numbered, relations, theirs), source or "log", stage=5)
+    if len(numbered):
+        raise_faults(find_faults(numbered, relations, theirs), source or "log", stage=5)
     if typed_candidates is not None:
         typed_candidates = _check_candidates(typed_candidates, rows, columns, catalog, source)
         if whole is None:
@@ -145,7 +146,8 @@ def log_names(
     return LogNames(theirs=theirs, context=context, notes=tuple(notes))
 
 
-def _marked_single(frame: pd.DataFrame, source: str) -> bool:
+def marked_single(frame: pd.DataFrame, source: str) -> bool:
+    """Whether the rows are marked as single impressions; refuses marks that disagree."""
     if SINGLE_IMPRESSION not in frame:
         return False
     marks = as_flag(frame[SINGLE_IMPRESSION])
@@ -341,7 +343,8 @@ def _empty_cells(values: pd.Series, label: str) -> list[Fault]:
     ]
 
 
-def _candidate_names(candidates: pd.DataFrame, columns: ColumnMap, source: str) -> dict[str, str]:
+def candidate_names(candidates: pd.DataFrame, columns: ColumnMap, source: str) -> dict[str, str]:
+    """Our name of each column of candidates to the file's; refuses a table that lacks one."""
     names = {n: columns.log.names[n] for n in ("session_id", "step", "item_id") if n in columns.log.names}
     # the log's own names hold for its companion, too, unless it is written with ours
     names = {ours: name for ours, name in names.items() if name in candidates} | dict(columns.candidates)
@@ -356,7 +359,7 @@ def _candidate_names(candidates: pd.DataFrame, columns: ColumnMap, source: str) 
 
 def _typed_candidates(candidates: pd.DataFrame, columns: ColumnMap, source: str) -> pd.DataFrame:
     source = f"candidates of {source}" if source else "candidates"
-    theirs = _candidate_names(candidates, columns, source)
+    theirs = candidate_names(candidates, columns, source)
     ours = pd.DataFrame({name: candidates[theirs[name]] for name in CANDIDATE_COLUMNS})
     raise_faults(find_faults(ours, CANDIDATE_CELLS, theirs), source, stage=4)
     return pd.DataFrame(
