@@ -1,4 +1,4 @@
-"""`python -m simulators`: list simulators, fit one to a log, measure its fidelity, check a plug-in."""
+"""`python -m simulators`: list simulators, fit one to a log, compare click models, measure fidelity, check plug-ins."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from behavior.errors import InputError
 from behavior.files import atomic_path, refuse_existing
 from pipeline.config import SourceOptions
 from pipeline.data import read_source
+from simulators.clicks.config import ClickFitConfig
+from simulators.clicks.registry import CLICK_MODELS
 from simulators.fitting.config import FitConfig
 
 
@@ -36,6 +38,26 @@ class Fit:
     """Feature tables of a run or of `python -m encoders export` (features.npz). Without them a quick relevance
     model is learned from word hashes (or, without texts, from the catalogue's columns)."""
     config: Annotated[FitConfig, tyro.conf.arg(name="")] = field(default_factory=FitConfig)
+    """How to fit."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitClicks:
+    """Fit all click models to a log, and print what each foretells of held-out sessions: which ones fit these users?"""
+
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
+    """The logged behaviour; its sessions are split 70 / 15 / 15 by time, and the middle part judges."""
+    features: Path | None = None
+    """Feature tables (features.npz), as for `fit`; read only where attractiveness comes from features."""
+    models: tuple[str, ...] = CLICK_MODELS
+    """Which models."""
+    bootstrap: int = 1_000
+    """Resamples of held-out sessions behind the intervals."""
+    json: Path | None = None
+    """Write the figures and the fitted parameters to this file as well; it must not exist."""
+    config: Annotated[ClickFitConfig, tyro.conf.arg(name="")] = field(default_factory=ClickFitConfig)
     """How to fit."""
     quiet: bool = False
     """No progress bars."""
@@ -72,6 +94,7 @@ class Check:
 Command = (
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[FitClicks, tyro.conf.subcommand("fit-clicks")]
     | Annotated[Validate, tyro.conf.subcommand("validate")]
     | Annotated[Check, tyro.conf.subcommand("check")]
 )
@@ -85,6 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
             _list()
         elif isinstance(command, Fit):
             _fit(command)
+        elif isinstance(command, FitClicks):
+            _fit_clicks(command)
         elif isinstance(command, Validate):
             _validate(command)
         else:
@@ -120,6 +145,38 @@ def _fit(command: Fit) -> None:
     for note in simulator.notes:
         print(f"note: {note}")
     print(f"simulator: {command.out}")
+
+
+def _fit_clicks(command: FitClicks) -> None:
+    from rich.console import Console
+
+    from simulators.clicks import compare_click_models, pages_of
+
+    if command.json is not None:
+        refuse_existing(command.json)
+    shop = read_source(command.source, progress=not command.quiet)
+    tables = None
+    if command.config.appeal == "features":
+        tables = _features(command, shop.catalog, shop.train, shop.valid)
+    train, held = (
+        pages_of(part, n_items=shop.catalog.n_items, tables=tables) for part in (shop.train, shop.valid)
+    )
+    found = compare_click_models(
+        train,
+        held,
+        command.config,
+        models=command.models,
+        n_bootstrap=command.bootstrap,
+        progress=not command.quiet,
+    )
+    Console().print(found.table())
+    print(found.verdict())
+    for row in found.rows:
+        for note in () if row.model is None else row.model.notes:
+            print(f"{row.name}: {note}", file=sys.stderr if note.startswith("WARNING") else sys.stdout)
+    if command.json is not None:
+        with atomic_path(command.json) as temporary:
+            temporary.write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
 def _validate(command: Validate) -> None:
@@ -184,7 +241,7 @@ def _check(command: Check) -> None:
         print(f"ok  {line}")
 
 
-def _features(command: Fit, catalog: Any, train: Any, valid: Any) -> Any:
+def _features(command: Fit | FitClicks, catalog: Any, train: Any, valid: Any) -> Any:
     from encoders import (
         FinetuneConfig,
         HashEncoder,

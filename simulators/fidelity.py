@@ -21,6 +21,7 @@ from simulators.base import SessionState, UserSimulator
 from simulators.composed import ComposedSimulator
 from simulators.fitting.replay import walk
 from simulators.fitting.scores import log_likelihood, position_rates
+from simulators.resampling import resampled_sums, sums_by_session
 from simulators.rollout import LoggedPages, simulate_steps
 
 __all__ = ["FidelityReport", "FidelityRow", "bootstrap_ratios", "measure_fidelity", "replay_logits"]
@@ -224,17 +225,9 @@ def bootstrap_ratios(
     Returns:
         (3, J): value, low, high; nan where the denominator is 0.
     """
-    rng = np.random.default_rng([seed, 0xB007])
-    n = len(numerator)
     both = np.concatenate([numerator, denominator], axis=1)
     n_columns = numerator.shape[1]
-    chunk = max(1, 4_000_000 // max(n, 1))
-    sums = np.concatenate(
-        [
-            rng.poisson(1.0, (min(chunk, n_bootstrap - start), n)).astype(np.float64) @ both
-            for start in range(0, n_bootstrap, chunk)
-        ]
-    )
+    sums = resampled_sums(both, n_bootstrap, seed)
     total = both.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = total[:n_columns] / total[n_columns:]
@@ -247,22 +240,14 @@ def bootstrap_ratios(
     return out
 
 
-def _by_session(values: NDArray[np.float64], session: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sums (S, J) of (M, J) over the pages of each session."""
-    _, dense = np.unique(session, return_inverse=True)
-    out = np.zeros((int(dense.max()) + 1, values.shape[1]))
-    np.add.at(out, dense, values)
-    return out
-
-
 def _behaviour(steps: LoggedSteps) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
     """Names, numerators and denominators (S, J) of the compared figures."""
     shown = (steps.item >= 0).astype(np.float64)
     k = steps.slate_size
     page = np.concatenate([steps.click * shown, steps.purchase * shown, shown], axis=1)
-    sums = _by_session(page, steps.session)
+    sums = sums_by_session(page, steps.session)
     click, purchase, seen = sums[:, :k], sums[:, k : 2 * k], sums[:, 2 * k :]
-    length = _by_session(np.ones((steps.n_steps, 1)), steps.session)
+    length = sums_by_session(np.ones((steps.n_steps, 1)), steps.session)
     one = np.ones_like(length)
     names = [
         *(f"click rate, position {p + 1}" for p in range(k)),
@@ -300,11 +285,13 @@ def _likelihood(
     def bits(chance: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.where(shown, -log_likelihood(chance, valid.click) / np.log(2.0), 0.0))
 
-    pages = _by_session(np.ones((valid.n_steps, 1)), valid.session)
-    seen = _by_session(shown.astype(np.float64), valid.session)
+    pages = sums_by_session(np.ones((valid.n_steps, 1)), valid.session)
+    seen = sums_by_session(shown.astype(np.float64), valid.session)
 
     def scores(given: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
-        numerator = _by_session(np.concatenate([page_likelihood(given), bits(before)], axis=1), valid.session)
+        numerator = sums_by_session(
+            np.concatenate([page_likelihood(given), bits(before)], axis=1), valid.session
+        )
         denominator = np.concatenate([pages, seen], axis=1)
         # The same seed for both sides: the same sessions are drawn, so the two intervals move together.
         out = bootstrap_ratios(numerator, denominator, n_bootstrap, confidence, seed + 2)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from encoders.features import FeatureTables
 
-__all__ = ["FAMILIES", "check_fit_input"]
+__all__ = ["FAMILIES", "check_fit_input", "check_shown_and_clicked"]
 
 FAMILIES = ("pbm", "cascade")
 
@@ -37,7 +40,14 @@ def check_fit_input(
                 where="item_id",
                 mend="build the feature tables from the catalogue that the log was read with",
             )
-    shown = train.item >= 0
+    check_shown_and_clicked(train.item, train.click, train.n_sessions)
+    if name == "cascade":
+        _check_cascade(train, stops_at_click)
+
+
+def check_shown_and_clicked(item: NDArray[Any], click: NDArray[Any], n_sessions: int) -> None:
+    """Raise `InputError` where items (M, K) and clicks (M, K) of the training part hold nothing to learn from."""
+    shown = item >= 0
     n_shown = int(shown.sum())
     if n_shown == 0:
         raise InputError(
@@ -45,8 +55,8 @@ def check_fit_input(
             where="item_id",
             mend="check the split: are there enough sessions?",
         )
-    clicks = int(train.click[shown].sum())
-    where = f"column click, {n_shown} shown items in {train.n_sessions} training sessions"
+    clicks = int(click[shown].sum())
+    where = f"column click, {n_shown} shown items in {n_sessions} training sessions"
     if clicks == 0:
         raise InputError(
             "the training part of the log holds no click: nothing can be learned of what is appealing",
@@ -59,7 +69,7 @@ def check_fit_input(
             where=where,
             mend="the log must hold the items that were shown and not clicked, too",
         )
-    if len(np.unique(train.item[shown])) < 2:
+    if len(np.unique(item[shown])) < 2:
         raise InputError(
             "the log shows one item only: appeal cannot be told from habit",
             where="column item_id",
@@ -71,8 +81,6 @@ def check_fit_input(
             where="column position",
             mend="bring a log of slates with at least two positions",
         )
-    if name == "cascade":
-        _check_cascade(train, stops_at_click)
 
 
 def _check_cascade(train: LoggedSteps, stops_at_click: bool) -> None:

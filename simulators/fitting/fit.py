@@ -16,6 +16,7 @@ from simulators.fitted import FittedSimulator
 from simulators.fitting.checks import check_fit_input
 from simulators.fitting.config import FitConfig
 from simulators.fitting.likelihood import Parameters, Problem, logits_of
+from simulators.fitting.priors import NAMED_PENALTY, row_penalty
 from simulators.fitting.queries import fit_queries, transitions_of
 from simulators.fitting.replay import Replay, latest_sessions, replay
 from simulators.fitting.report import FitReport, PartScore
@@ -26,12 +27,9 @@ from simulators.parts.contract import Dynamics, Examination
 from simulators.parts.dynamics import FittedDynamics, OnePage
 from simulators.parts.examination import CascadeExamination, PositionExamination
 from simulators.parts.population import EmpiricalPopulation
-from simulators.parts.rows import impression_names
 
 __all__ = ["fit_simulator"]
 
-_MATCH_PENALTY = 0.3
-_NAMED_PENALTY = 0.1
 _FEW_CLICKS = 200
 
 
@@ -142,10 +140,7 @@ class _Fitter:
         self.strengths: dict[str, float] = {}
         self.perplexity: tuple[float, ...] = ()
         self.baseline_perplexity: tuple[float, ...] = ()
-        names = impression_names(features, train.context_names)
-        self.penalty = np.full(len(names), _NAMED_PENALTY, np.float32)
-        self.penalty[0] = 0.0
-        self.penalty[len(names) - features.item_vectors.shape[1] :] = _MATCH_PENALTY
+        self.penalty = row_penalty(features, train.context_names)
         sessions = np.unique(train.session)
         cut = sessions[int(len(sessions) * (1.0 - config.tuning_share))]
         self.cut_page = int(np.searchsorted(train.session, cut))
@@ -283,7 +278,7 @@ class _Fitter:
         )
 
     def _leaving(self, rows: NDArray[np.float32], end: NDArray[np.int8], page: NDArray[np.int64]) -> Problem:
-        penalty = np.full(rows.shape[1], _NAMED_PENALTY, np.float32)
+        penalty = np.full(rows.shape[1], NAMED_PENALTY, np.float32)
         penalty[0] = 0.0
         outcome = (end != SessionEnd.NO).astype(np.uint8)
         return Problem(rows=rows, outcome=outcome, penalty=penalty, page=page, position=np.zeros_like(page))
