@@ -1,4 +1,4 @@
-"""`python -m behavior inspect | validate | convert`: look into a log before anything is learned from it."""
+"""`python -m behavior inspect | validate | convert | prepare`: look into a log before anything is learned from it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from behavior.big.command import Prepare
 from behavior.dataset import Dataset, load
 from behavior.errors import InputError
-from behavior.present import print_catalog, print_summary
+from behavior.present import print_catalog, print_formats, print_summary
 
-__all__ = ["Convert", "Inspect", "Source", "Validate", "main"]
+__all__ = ["Convert", "Inspect", "Prepare", "Source", "Validate", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Source:
     """Where the logged behaviour comes from."""
 
     data: tyro.conf.Positional[str]
-    """Your log (CSV, TSV, Parquet, JSON lines), or the folder of an Open Bandit campaign."""
+    """Your log (CSV, TSV, Parquet, JSON lines), or FORMAT:PATH (`python -m behavior formats` lists them)."""
     catalog: str | None = None
     """Your products (CSV, Parquet, JSON, zip of one; a folder or a pattern with * for several files)."""
     candidates: Path | None = None
@@ -33,6 +34,11 @@ class Source:
     """Repairs that you allow: sort, derive-steps, positions-from-one, drop-duplicates, drop-unknown-items,
     purchase-implies-click, assume-utc, to-utc. Each is counted; nothing is repaired in silence."""
 
+    gap_minutes: float | None = None
+    """For formats that do not know visits: the pause after which a user's events are a new one. 30 if not given."""
+    positive_from: float | None = None
+    """For formats that do not know clicks: the smallest rating, or share watched, that counts as one."""
+
     def load(self) -> Dataset:
         """Read and validate."""
         return load(
@@ -41,21 +47,45 @@ class Source:
             columns=self.columns,
             repairs=self.repairs,
             candidates=self.candidates,
+            gap_minutes=self.gap_minutes,
+            positive_from=self.positive_from,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
+class Formats:
+    """List the formats that can be read."""
+
+    def run(self, console: Console) -> None:
+        """Print the table."""
+        print_formats(console)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspect:
-    """Show what a log holds: sizes, rates by position, propensities, and what it can support."""
+    """Show what a log holds: sizes, rates by position, propensities, overlap, and what it supports and does not."""
 
     source: Annotated[Source, tyro.conf.arg(name="")]
     """The log."""
+    plots: Path | None = None
+    """A new or empty folder for pictures of the same (PNG)."""
 
     def run(self, console: Console) -> None:
-        """Print the tables."""
+        """Print the tables, and draw where a folder is named."""
         dataset = self.source.load()
+        summary = dataset.log.summary()
         print_catalog(dataset.catalog, console)
-        print_summary(dataset.log.summary(), console)
+        print_summary(summary, console)
+        if self.plots is None:
+            return
+        from behavior.plots import plot_log
+
+        files = plot_log(dataset.log, summary, self.plots)
+        console.print(
+            f"drawn into {self.plots}: " + ", ".join(file.name for file in files),
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +108,8 @@ class Validate:
             console.print(f"repair {name}: {count:,} rows", highlight=False)
         for note in (*dataset.catalog.notes, *dataset.log.notes):
             console.print(f"note: {note}", highlight=False, markup=False)
+        for lack in dataset.log.summary().lacks:
+            console.print(f"does not support {lack}", highlight=False, markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +139,9 @@ class Convert:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 2 where the user can mend what went wrong."""
     command = tyro.cli(
-        Inspect | Validate | Convert,
+        Inspect | Validate | Convert | Prepare,
         prog="python -m behavior",
-        description="Look into a log, check it, or write it under our column names.",
+        description="Look into a log, check it, or write it under our column names or as arrays.",
         args=arguments,
     )
     try:
