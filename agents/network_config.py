@@ -39,6 +39,13 @@ class NetworkConfig:
     item_traits: int = 4
     """Trainable numbers of each item by which remembered pages are summed up, in catalogues up to `item_limit`."""
 
+    pair_limit: int = 200_000
+    """Most pairs (queries x `N`) of which something of their own is learned; see `agents.query_item`."""
+    pair_traits: int = 16
+    """Trainable numbers of each query and item whose products correct the response model; 0: none."""
+    pair_prior: float = 3.0
+    """Events that a pair's expectation counts for against what was counted of it; 0: nothing is counted."""
+
     def __post_init__(self) -> None:
         check_choices(self, {"memory_encoder": get_args(MemoryEncoder)})
         check_numbers(
@@ -50,11 +57,14 @@ class NetworkConfig:
                 "item_width": 0,
                 "item_limit": 0,
                 "item_traits": 0,
+                "pair_limit": 0,
+                "pair_traits": 0,
             },
             reals={
                 "gain_scale": (0.0, 1e6),
                 "value_scale": (ABOVE_ZERO, 1e6),
                 "item_scale": (ABOVE_ZERO, 1e6),
+                "pair_prior": (0.0, 1e6),
             },
         )
         if self.memory_encoder == "transformer" and self.memory_width % 2:

@@ -47,6 +47,7 @@ class PageInputs(NamedTuple):
     recent: Tensor  # (B, M) int32 items of the remembered pages, -1 at padding
     feedback: Tensor  # (B, M) what users did with them: 0 nothing, 1 clicked, 2 bought
     recent_vectors: Tensor  # (B, M, D) their vectors, zeros at padding
+    query: Tensor  # (B,) int32 row of the query table, -1 for none
 
     def shown(self, slates: Tensor) -> PageInputs:
         """The same pages with the items of `slates` (B, K) as their only candidates, in slate order."""
@@ -284,7 +285,7 @@ class PageFeatures(nn.Module):
             dim=1,
         )  # (B, S)
         return PageInputs(
-            state, candidates, items, vectors, logit, buy, valid, recent, feedback, recent_vectors
+            state, candidates, items, vectors, logit, buy, valid, recent, feedback, recent_vectors, query
         )
 
     def with_vectors(self, page: PageInputs) -> PageInputs:

@@ -148,6 +148,14 @@ class Ranks:
         self._sum(mean)
         return mine * self.size / mean
 
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of `values` over the ranks."""
+        if self.size == 1:
+            return values
+        total = values.clone()
+        self._sum(total)
+        return total
+
     def any(self, flag: bool) -> bool:
         """Whether it is so on any rank."""
         return self.mean(float(flag)) > 0

@@ -66,7 +66,9 @@ class SlateQNetwork(BasePolicy):
         self.click_worth = reward.click
         self.register_buffer("purchase_worth", torch.from_numpy(buy), persistent=False)
         self.scorer = CandidateScorer(self.page, network, n_outputs=2 if choice == "multinomial" else 3)
-        self.response = ResponseModel(self.page, network, slate_size=self.slate_size)
+        self.response = ResponseModel(
+            self.page, network, slate_size=self.slate_size, tally=choice == "additive"
+        )
         self.state = SessionEncoder(self.page, network)
         self.untouched = nn.Linear(network.state_width, 1)
         nn.init.zeros_(self.untouched.weight)

@@ -180,7 +180,7 @@ class SlatePPO(PPO):
         sums = torch.zeros(len(_FIGURES), device=self.device)
         kl = torch.zeros((), device=self.device)
         n_batches, stopped = 0, False
-        for _ in range(self.n_epochs):
+        for epoch in range(self.n_epochs):
             for batch in buffer.batches(self.batch_size, self.shuffler):
                 in_order = torch.arange(batch.shown.shape[1], device=self.device).expand_as(batch.shown)
                 # Feedback says nothing of a choice in whose place another item was shown.
@@ -200,6 +200,8 @@ class SlatePPO(PPO):
                 foretold = self.policy.outlook.realised(shown, state.detach(), batch.click, batch.purchase)
                 outlook_loss = (surprise - foretold).square().mean()
                 click_loss, purchase_loss = response.loss(in_order, batch.click, batch.purchase)
+                if epoch == 0:
+                    self.policy.response.count(shown, response, batch.click, batch.purchase)
                 purchase_loss = purchase_loss * self.ranks.weight(batch.click.sum())
                 loss = policy_loss + self.vf_coef * (value_loss + outlook_loss)
                 with torch.set_grad_enabled(self.ent_coef != 0):
@@ -222,6 +224,7 @@ class SlatePPO(PPO):
             self._n_updates += 1
             if stopped:
                 break
+        self.policy.response.settle(self.ranks)
         means = dict(zip(_FIGURES, (sums / max(n_batches, 1)).tolist(), strict=True))
         refuse_divergence(
             means,

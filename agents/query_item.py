@@ -1,0 +1,120 @@
+"""What is learned of a query and an item together, where there are few enough pairs to meet each of them often.
+
+Text tells which items answer a query up to a point; beyond it only clicks do. Both modules are for shops whose queries
+and candidates come again: a head query's page is shown thousands of times. Where pairs are too many, nothing is kept of
+them and features alone have to tell.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from agents.network_config import NetworkConfig
+from agents.page_features import PageFeatures, PageInputs
+
+__all__ = ["PairFactors", "PairTally", "make_factors", "make_tally"]
+
+_SPREAD = 8
+"""Cells of a tally for each pair that may turn up: so many that one pair in nine shares its cell with another."""
+_STRIDE = 1_000_003
+"""A prime: queries' pairs are spread over the cells by it."""
+
+
+class PairFactors(nn.Module):
+    """Trainable vectors of queries and items, whose products are logits (matrix factorisation, Koren et al. 2009).
+
+    Queries start at zero, so that nothing is said before something is learned.
+
+    Args:
+        page: The features, for their sizes.
+        width: Numbers of an item; a query has as many for each output.
+        scale: How much faster they learn than what all pairs share.
+        n_outputs: Numbers `M` per pair.
+    """
+
+    def __init__(self, page: PageFeatures, width: int, scale: float, *, n_outputs: int) -> None:
+        super().__init__()
+        self.width, self.n_outputs, self.scale = width, n_outputs, scale
+        self.query = nn.Embedding(page.query_vectors.shape[0], width * n_outputs)
+        self.item = nn.Embedding(page.item_vectors.shape[0], width)
+        nn.init.zeros_(self.query.weight)
+        nn.init.normal_(self.item.weight, std=0.5 / scale)
+
+    def forward(self, page: PageInputs) -> Tensor:
+        """(B, N, M)."""
+        query = torch.where(page.query < 0, self.query.num_embeddings - 1, page.query)
+        items = torch.where(page.items < 0, self.item.num_embeddings - 1, page.items)
+        weights = self.query(query).view(-1, self.width, self.n_outputs)
+        return self.scale**2 * torch.bmm(self.item(items), weights)
+
+
+class PairTally(nn.Module):
+    """Clicks and purchases of each (query, item) pair, counted against what was expected of it.
+
+    The correction of a pair's logit is log((happened + prior) / (expected + prior)): the posterior mean of a rate
+    under a Gamma prior around the expectation, the usual empirical-Bayes estimate of click-through rates. It is
+    counted, not descended to: no step size, no noise of minibatches. Buffers, saved with the weights; no gradient.
+
+    Args:
+        n_cells: Cells; pairs are spread over them by a hash.
+        prior: Events that expectation counts for; the higher, the later a pair is believed.
+    """
+
+    counts: Tensor
+    pending: Tensor
+
+    def __init__(self, n_cells: int, prior: float) -> None:
+        super().__init__()
+        self.prior = prior
+        self.register_buffer("counts", torch.zeros(n_cells, 4))
+        self.register_buffer("pending", torch.zeros(n_cells, 4))
+
+    def _cells(self, page: PageInputs) -> Tensor:
+        return (page.query.long().unsqueeze(1) * _STRIDE + page.items.long()) % self.counts.shape[0]
+
+    @torch.no_grad()
+    def forward(self, page: PageInputs) -> tuple[Tensor, Tensor]:
+        """Corrections (B, N) of the click logit, and of the logit of a purchase given a click."""
+        logs = torch.log(self.counts[self._cells(page)] + self.prior)  # (B, N, 4)
+        return logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 3]
+
+    @torch.no_grad()
+    def count(
+        self, page: PageInputs, click: Tensor, purchase: Tensor, clicked: Tensor, bought: Tensor
+    ) -> None:
+        """Count the feedback on the candidates of `page`; believed from the next `settle` on.
+
+        Args:
+            page: Pages whose candidates are what was shown, (B, K).
+            click: (B, K) 0 or 1.
+            purchase: (B, K) 0 or 1.
+            clicked: (B, K) probabilities of these clicks before any correction.
+            bought: (B, K) of the purchases given clicks, likewise.
+        """
+        events = torch.stack((click, clicked, purchase, click * bought), dim=2)
+        events = events * page.valid.unsqueeze(2)
+        self.pending.index_add_(0, self._cells(page).flatten(), events.flatten(0, 1))
+
+
+def _few_pairs(page: PageFeatures, config: NetworkConfig) -> bool:
+    return (page.query_vectors.shape[0] - 1) * page.n_candidates <= config.pair_limit
+
+
+def make_factors(page: PageFeatures, config: NetworkConfig, *, n_outputs: int) -> PairFactors | None:
+    """Factors of the pairs; None where they are switched off or pairs or items are too many."""
+    if (
+        config.pair_traits == 0
+        or page.item_vectors.shape[0] > config.item_limit
+        or not _few_pairs(page, config)
+    ):
+        return None
+    return PairFactors(page, config.pair_traits, config.item_scale, n_outputs=n_outputs)
+
+
+def make_tally(page: PageFeatures, config: NetworkConfig) -> PairTally | None:
+    """A tally of the pairs; None where it is switched off or they are too many."""
+    if config.pair_prior == 0 or not _few_pairs(page, config):
+        return None
+    n_cells = _SPREAD * max(1, page.query_vectors.shape[0] - 1) * page.n_candidates
+    return PairTally(n_cells | 1, config.pair_prior)

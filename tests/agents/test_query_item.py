@@ -1,0 +1,186 @@
+"""What is learned of pairs of query and item: counts by hand, products of factors, and where neither is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agents.checkpoint import LearnerConfig
+from agents.dqn.config import DQNConfig
+from agents.dqn.learner import SlateDQN
+from agents.learning import TrainingOptions, load_policy, train_agent
+from agents.network_config import NetworkConfig
+from agents.page_features import PageFeatures, PageInputs
+from agents.ppo.config import PPOConfig
+from agents.ppo.learner import SlatePPO
+from agents.query_item import PairTally, make_factors, make_tally
+from agents.ranks import Ranks
+from agents.response import Response, ResponseModel
+from envs.core import SlateCore
+from envs.spaces import action_space, observation_space
+from envs.toy import toy_world
+from envs.world import TaskConfig
+
+TASK = TaskConfig(slate_size=4, n_candidates=12, max_steps=6, memory=2)
+WORLD = toy_world(n_items=60, n_queries=6, n_candidates=12, width=8)
+PPO = PPOConfig(n_envs=8, n_steps=4, batch_size=16)
+DQN = DQNConfig(n_envs=8, batch_size=16, learning_starts=16)
+
+
+@pytest.fixture(scope="module")
+def features() -> PageFeatures:
+    return PageFeatures.for_spaces(WORLD.features, observation_space(WORLD, TASK), action_space(TASK))
+
+
+@pytest.fixture(scope="module")
+def page(features: PageFeatures) -> PageInputs:
+    core = SlateCore(WORLD, TASK, n_users=16, seed=3)
+    observation = core.reset()
+    return features({name: torch.as_tensor(array) for name, array in observation.as_dict().items()})
+
+
+def test_a_tally_counted_by_hand(features: PageFeatures, page: PageInputs) -> None:
+    tally = make_tally(features, NetworkConfig(pair_prior=2.0))
+    assert tally is not None
+    one = PageInputs(*(part[:1] for part in page)).shown(torch.tensor([[0, 1, 2, 3]]))
+    click, purchase = torch.tensor([[1.0, 0.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    clicked, bought = torch.full((1, 4), 0.25), torch.full((1, 4), 0.5)
+    for _ in range(3):
+        tally.count(one, click, purchase, clicked, bought)
+    before = tally(one)
+    assert not before[0].any()
+    assert not before[1].any()  # nothing is believed before it is settled
+    model = ResponseModel(features, NetworkConfig(pair_prior=2.0), slate_size=4)
+    model.tally = tally
+    model.settle(Ranks.alone())
+    clicks, purchases = tally(one)
+    # Three showings: clicked items 3 clicks where 0.75 were expected, others none; prior 2.
+    taken, passed = np.log(5 / 2.75), np.log(2 / 2.75)
+    torch.testing.assert_close(clicks, torch.tensor([[taken, passed, taken, passed]], dtype=torch.float32))
+    # Of 3 clicks, 1.5 purchases were expected: 3 came of the first item, none of the third.
+    sold, unsold = np.log(5 / 3.5), np.log(2 / 3.5)
+    torch.testing.assert_close(purchases, torch.tensor([[sold, 0.0, unsold, 0.0]], dtype=torch.float32))
+    others = one._replace(query=one.query + 1)
+    assert not tally(others)[0].any()  # another query's pairs are none of these
+
+
+def test_padding_is_not_counted(features: PageFeatures, page: PageInputs) -> None:
+    tally = make_tally(features, NetworkConfig())
+    assert tally is not None
+    one = page.shown(torch.zeros((16, 4), dtype=torch.int64))._replace(
+        valid=torch.zeros((16, 4), dtype=torch.bool)
+    )
+    ones = torch.ones(16, 4)
+    tally.count(one, ones, ones, ones, ones)
+    assert not tally.pending.any()
+
+
+def test_a_counted_rate_is_found(features: PageFeatures, page: PageInputs) -> None:
+    """A response model that expects too little of some pairs, and whose weights stand still, comes to the rates."""
+    torch.manual_seed(0)
+    model = ResponseModel(features, NetworkConfig(), slate_size=4)
+    places = torch.arange(4).expand(16, 4)
+    shown = page.shown(places)
+    base = model(shown)
+    truth = torch.sigmoid(base.attraction + base.position).detach() * 0.5  # each is clicked half as often
+    rng = torch.Generator().manual_seed(1)
+    for _ in range(400):
+        click = (torch.rand(truth.shape, generator=rng) < truth).float()
+        model.count(shown, model(shown), click, torch.zeros_like(click))
+        model.settle(Ranks.alone())
+    assert model.tally is not None
+    with torch.no_grad():
+        correction = model.tally(shown)[0]
+    expected = 400 * 2 * truth  # by the base, of one user a page; users of one query share their pairs
+    error = 1.0 / (expected * 0.5).sqrt()
+    assert ((correction - np.log(0.5)).abs() < 5 * error + 0.05).all()
+
+
+def test_factors_start_at_nothing_and_are_products(features: PageFeatures, page: PageInputs) -> None:
+    torch.manual_seed(0)
+    config = NetworkConfig(pair_traits=3, item_scale=2.0)
+    factors = make_factors(features, config, n_outputs=2)
+    assert factors is not None
+    assert not factors(page).any()
+    torch.nn.init.normal_(factors.query.weight)
+    found = factors(page).detach()
+    b, n, m = 4, 7, 1
+    query = factors.query.weight[page.query[b]].view(3, 2)[:, m]
+    by_hand = 4.0 * (query * factors.item.weight[page.items[b, n]]).sum()
+    torch.testing.assert_close(found[b, n, m], by_hand.detach())
+    nobody = page._replace(query=torch.full_like(page.query, -1))
+    assert torch.isfinite(factors(nobody)).all()
+
+
+def test_many_pairs_have_nothing_of_their_own(features: PageFeatures) -> None:
+    n_pairs = WORLD.features.n_queries * 12
+    for config in (NetworkConfig(pair_limit=n_pairs - 1), NetworkConfig(pair_prior=0.0, pair_traits=0)):
+        assert make_factors(features, config, n_outputs=2) is None
+        assert make_tally(features, config) is None
+    assert make_tally(features, NetworkConfig(pair_limit=n_pairs)) is not None
+    assert make_factors(features, NetworkConfig(item_limit=10), n_outputs=2) is None
+    without = ResponseModel(features, NetworkConfig(pair_prior=0.0, pair_traits=0), slate_size=4)
+    assert without.tally is None
+    assert without.factors is None
+
+
+def test_where_clicks_exclude_each_other_nothing_is_counted() -> None:
+    model = train_agent(
+        DQNConfig(n_envs=8, batch_size=16, learning_starts=16, choice="multinomial"),
+        WORLD,
+        TASK,
+        total_steps=64,
+        seed=0,
+        options=TrainingOptions(progress=False),
+    )
+    assert isinstance(model, SlateDQN)
+    assert model.policy.q_net.response.tally is None
+
+
+@pytest.mark.parametrize("config", [PPO, DQN], ids=["ppo", "dqn"])
+def test_learners_count_every_page_once(config: LearnerConfig, tmp_path: Path) -> None:
+    model = train_agent(
+        config,
+        WORLD,
+        TASK,
+        total_steps=256,
+        seed=0,
+        options=TrainingOptions(progress=False, folder=tmp_path),
+    )
+    assert isinstance(model, SlatePPO | SlateDQN)
+    response = model.policy.response if isinstance(model, SlatePPO) else model.policy.q_net.response
+    tally = response.tally
+    assert isinstance(tally, PairTally)
+    pages = int((tally.counts + tally.pending)[:, 1].count_nonzero())
+    assert pages > 20  # many pairs were met
+    # With nothing known, every showing is expected to be clicked with some chance below one.
+    counted = (tally.counts + tally.pending).sum(0)
+    assert counted[0] > 10
+    assert 0.2 < float(counted[0] / counted[1]) < 5.0
+    if isinstance(model, SlateDQN):
+        assert model.policy.q_net_target.response.tally is tally
+        rows = model.replay_buffer.size  # type: ignore[union-attr]
+        clicks = model.replay_buffer.save()["click"][:rows].sum()  # type: ignore[union-attr]
+        assert float(counted[0]) == pytest.approx(float(clicks))
+    loaded = load_policy(tmp_path / "last_model.zip", WORLD, TASK)
+    core = SlateCore(WORLD, TASK, n_users=32, seed=9)
+    observation = core.reset()
+    own = model.predict(observation.as_dict(), deterministic=True)[0]
+    np.testing.assert_array_equal(loaded.rank(observation, None, slate_size=4), own)
+
+
+def test_response_of_shown_items_is_that_of_the_page(features: PageFeatures, page: PageInputs) -> None:
+    torch.manual_seed(0)
+    model = ResponseModel(features, NetworkConfig(), slate_size=4)
+    assert model.factors is not None
+    assert model.tally is not None
+    torch.nn.init.normal_(model.factors.query.weight)
+    model.tally.counts.copy_(torch.rand(model.tally.counts.shape) * 9)
+    places = torch.argsort(torch.rand(16, 12), dim=1)[:, :4]
+    whole: Response = model(page)
+    part: Response = model(page.shown(places))
+    torch.testing.assert_close(part.attraction, whole.attraction.gather(1, places))
+    torch.testing.assert_close(part.conversion, whole.conversion.gather(1, places))
