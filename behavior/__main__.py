@@ -1,4 +1,4 @@
-"""`python -m behavior inspect | validate | convert | prepare`: look into a log before anything is learned from it."""
+"""`python -m behavior formats | inspect | validate | convert | prepare`: look into a log before learning from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from behavior.dataset import Dataset, load
 from behavior.errors import InputError
 from behavior.present import print_catalog, print_formats, print_summary
 
-__all__ = ["Convert", "Inspect", "Prepare", "Source", "Validate", "main"]
+__all__ = ["Convert", "Formats", "Inspect", "Prepare", "Source", "Validate", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +138,14 @@ class Convert:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 2 where the user can mend what went wrong."""
+    from behavior.readers.formats import FORMATS
+
+    known = ", ".join(f"{entry.name} ({entry.title})" for entry in FORMATS.values())
     command = tyro.cli(
-        Inspect | Validate | Convert | Prepare,
+        Formats | Inspect | Validate | Convert | Prepare,
         prog="python -m behavior",
-        description="Look into a log, check it, or write it under our column names or as arrays.",
+        description="Look into a log, check it, or write it under our column names or as arrays. "
+        f"Formats: {known}.",
         args=arguments,
     )
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,6 +13,9 @@ from behavior.catalog import Catalog
 from behavior.columns import ColumnMap
 from behavior.errors import InputError
 from behavior.log import InteractionLog
+
+if TYPE_CHECKING:
+    from behavior.readers.formats import Format
 
 __all__ = ["Dataset", "load"]
 
@@ -34,41 +38,60 @@ def load(
     name: str | None = None,
     path: Path | str | None = None,
     candidates: Path | str | None = None,
+    gap_minutes: float | None = None,
+    positive_from: float | None = None,
     progress: bool = True,
 ) -> Dataset:
     """Read and validate catalogue and log.
 
     Args:
-        name_or_path: `open-bandit` (with `path`), the folder of one of its campaigns, or the file of a log.
-        catalog: The catalogue, or its file, folder or pattern; None: items are known by their ids alone.
+        name_or_path: `FORMAT:PATH` with a format of `behavior.readers.formats` (`python -m behavior formats` lists
+            them), the name of a format (with `path`), or the file of a log of your own.
+        catalog: The catalogue, or its file, folder or pattern; None: what the format says of its items.
         columns: Column names, or the mapping file that holds them.
         repairs: Repairs that may be made, by name.
-        name: What to call it, and how to read it where it is the name of a published format.
-        path: Folder of a published data set.
+        name: What to call it; None: the format's name, or the file's.
+        path: Where the files of the format lie.
         candidates: The log's table of candidates; None: the one beside the log, if there is one.
+        gap_minutes: Pause after which a new visit begins, for formats that do not know visits; None: 30.
+        positive_from: Smallest rating (share watched) that counts as a click, for formats without clicks.
         progress: Show a bar where reading lasts longer than two seconds.
 
     Raises:
-        InputError: Files or cells that are not what they must be.
+        InputError: A format that is not known, an option that it has no use for, or files or cells that are not what
+            they must be.
     """
-    from behavior.readers.open_bandit import is_open_bandit, read_open_bandit
+    from behavior.readers.formats import TABLES, format_of
+    from behavior.readers.options import ReadOptions
     from behavior.readers.tables import column_map, read_catalog, read_log
 
-    place = Path(path if path is not None else name_or_path)
-    if "open-bandit" in (str(name_or_path), name) or is_open_bandit(place):
-        if str(place) == "open-bandit" and not place.exists():
-            raise InputError(
-                "the Open Bandit Dataset needs the folder of one campaign",
-                where="open-bandit",
-                mend="give its path, for example --data-path obd/random/all",
-            )
-        items, log = read_open_bandit(place, repairs=repairs, progress=progress)
-        return Dataset(name or "open-bandit", items, log)
+    entry, place = format_of(name_or_path, path)
+    given = {
+        "catalog": catalog,
+        "columns": columns,
+        "candidates": candidates,
+        "gap_minutes": gap_minutes,
+        "positive_from": positive_from,
+    }
+    _refuse_useless(entry, given)
     names = column_map(columns)
-    if place.is_dir():
-        raise InputError(
-            "this is a folder, expected the file of a log", where=str(place), mend="name the file in it"
+    if entry is not TABLES:
+        if not place.exists():
+            raise InputError(
+                "there is no such file or folder",
+                where=str(place),
+                mend=f"{entry.title} is read from {entry.path}",
+            )
+        own = catalog if catalog is None or isinstance(catalog, Catalog) else read_catalog(catalog, names)
+        options = ReadOptions(
+            repairs=tuple(repairs),
+            catalog=own,
+            gap_minutes=gap_minutes,
+            positive_from=positive_from,
+            progress=progress,
         )
+        items, log = entry.read()(place, options)
+        return Dataset(name or entry.name, items, log)
     if catalog is None:
         log = read_log(place, names, candidates=candidates, repairs=repairs, progress=progress)
         return Dataset(name or place.stem, _catalog_of(log), log)
@@ -78,6 +101,18 @@ def load(
         catalog = read_catalog(catalog, names, progress=progress)
     log = read_log(place, names, candidates=candidates, repairs=repairs, catalog=catalog, progress=progress)
     return Dataset(name or place.stem, catalog, log)
+
+
+def _refuse_useless(entry: Format, given: Mapping[str, object]) -> None:
+    """Raise for what the format has no use for: passed over in silence, it would seem to have been used."""
+    useless = [option for option, value in given.items() if value is not None and option not in entry.takes]
+    if useless:
+        raise InputError(
+            f"{entry.title} has no use for {', '.join(useless)}",
+            where=entry.name,
+            mend="leave it out; "
+            + (f"it takes {', '.join(entry.takes)}" if entry.takes else "it takes repairs only"),
+        )
 
 
 def _catalog_of(log: InteractionLog) -> Catalog:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from behavior.catalog import Catalog
-from behavior.summary import LogSummary
+from behavior.readers.formats import FORMATS
+from behavior.summary import FEW_SHOWN, LogSummary, Overlap, Pauses
 
-__all__ = ["print_catalog", "print_summary"]
+__all__ = ["print_catalog", "print_formats", "print_summary"]
 
 
 def print_catalog(catalog: Catalog, console: Console) -> None:
@@ -52,10 +55,12 @@ def print_summary(summary: LogSummary, console: Console) -> None:
     _row(
         table,
         "long tail",
-        f"the tenth of the items shown most gets {summary.head_share:.0%} of the impressions",
+        f"the tenth of the items shown most gets {summary.head_share:.0%} of the impressions; {summary.tail_items:.0%} "
+        f"were shown fewer than {FEW_SHOWN} times, {summary.unclicked_items:.0%} never clicked",
     )
-    known = ", ".join(f"{name} {share:.0%} of rows" for name, share in summary.propensities.items())
-    _row(table, "propensities", known or "unknown")
+    _row(table, "gaps in time", _pauses(summary.pauses))
+    _row(table, "overlap", _overlap(summary.overlap))
+    _row(table, "propensities", _propensities(summary.overlap))
     _row(
         table,
         "candidates per step",
@@ -68,20 +73,70 @@ def print_summary(summary: LogSummary, console: Console) -> None:
     console.print(table)
 
     rates = Table(title="By position", title_justify="left", title_style="bold")
-    for heading in ("position", "shown", "click rate", "purchase rate"):
+    for heading in ("position", "shown", "click rate", "95 % interval", "purchase rate"):
         rates.add_column(heading, justify="right")
     for row in summary.by_position:
+        low, high = row.click_interval
         rates.add_row(
-            str(row.position), f"{row.shown:,}", f"{row.click_rate:.2%}", f"{row.purchase_rate:.2%}"
+            str(row.position),
+            f"{row.shown:,}",
+            f"{row.click_rate:.2%}",
+            f"{low:.2%} to {high:.2%}",
+            f"{row.purchase_rate:.2%}",
         )
     console.print(rates)
+    for title, texts in (
+        ("This log supports", summary.supports),
+        ("This log does not support", summary.lacks),
+    ):
+        console.print(f"{title}:" if texts else f"{title} nothing", style="bold")
+        for text in texts:
+            console.print(Padding(Text(f"- {text}"), (0, 0, 0, 2)))
 
-    verdict = _pairs("What this log supports")
-    for text in summary.supports:
-        _row(verdict, "yes", text)
-    for text in summary.lacks:
-        _row(verdict, "no", text)
-    console.print(verdict)
+
+def print_formats(console: Console) -> None:
+    """Every format that can be read: what it is, what PATH has to be, what its rows say and do not."""
+    table = Table(title="FORMAT:PATH", title_justify="left", title_style="bold", show_lines=True)
+    table.add_column("format", no_wrap=True)
+    for heading in ("what it is, and its page", "PATH", "knows", "does not know"):
+        table.add_column(heading, overflow="fold")
+    for entry in FORMATS.values():
+        cells = (entry.name, f"{entry.title}\n{entry.page}", entry.path, entry.knows, entry.lacks)
+        table.add_row(*(escape(cell) for cell in cells))
+    console.print(table)
+    console.print("A path without a format is a table of your own.", highlight=False)
+
+
+def _pauses(pauses: Pauses) -> str:
+    told = f"{pauses.days:,.1f} days, {pauses.empty_days:,} of them without a row"
+    if pauses.longest_begins:
+        told += f"; the longest pause is {pauses.longest_hours:,.1f} hours from {pauses.longest_begins[:16]}"
+    if pauses.return_days == pauses.return_days:  # not nan
+        told += f"; users return after {pauses.return_days:,.1f} days (median)"
+    return told
+
+
+def _overlap(overlap: Overlap) -> str:
+    told = (
+        f"{overlap.moved_items:.0%} of the items stood at several positions ({overlap.moved_rows:.0%} of the rows; "
+        f"{overlap.moved_pairs:.0%} under one and the same query)"
+    )
+    if overlap.shown_candidates == overlap.shown_candidates:  # not nan
+        told += f"; {overlap.shown_candidates:.0%} of the candidates were ever shown"
+    if overlap.policies:
+        told += f"; {overlap.policies} policies"
+    return told
+
+
+def _propensities(overlap: Overlap) -> str:
+    return (
+        "\n".join(
+            f"{name}: {fact.known:.0%} of the rows, smallest {fact.smallest:.2g}, median {fact.median:.2g}; an even "
+            f"policy rests on {fact.even_weight:.0%} of them"
+            for name, fact in overlap.propensities.items()
+        )
+        or "unknown"
+    )
 
 
 def _pairs(title: str) -> Table:

@@ -72,8 +72,8 @@ def read_source(source: SourceOptions, *, progress: bool = True) -> ShopData:
         from behavior.dataset import load
 
         dataset = load(
-            source.data_path if source.data == "open-bandit" and source.data_path else source.data,
-            name="open-bandit" if source.data == "open-bandit" else None,
+            source.data,
+            path=source.data_path,
             catalog=source.catalog,
             columns=source.columns,
             candidates=source.candidates,

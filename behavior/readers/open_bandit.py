@@ -16,17 +16,18 @@ from behavior.catalog import Catalog
 from behavior.columns import CatalogColumns, LogColumns
 from behavior.errors import InputError
 from behavior.log import InteractionLog
+from behavior.readers.options import ReadOptions
 from behavior.readers.raw import read_table
 
-__all__ = ["is_open_bandit", "read_open_bandit"]
+__all__ = ["read_open_bandit", "read_open_bandit_as"]
 
 CAMPAIGNS = ("all", "men", "women")
 _AFFINITY = "user-item_affinity_"
 
 
-def is_open_bandit(path: Path) -> bool:
-    """Whether `path` is a folder that holds one campaign of the data set."""
-    return path.is_dir() and (path / "item_context.csv").exists()
+def read_open_bandit_as(path: Path, options: ReadOptions) -> tuple[Catalog, InteractionLog]:
+    """`read_open_bandit`, as `behavior.readers.formats` calls it."""
+    return read_open_bandit(path, repairs=options.repairs, progress=options.progress)
 
 
 def read_open_bandit(

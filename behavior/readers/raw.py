@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,38 +14,46 @@ import pandas as pd
 from tqdm import tqdm
 
 from behavior.errors import InputError
+from behavior.readers.kinds import broken, empty, inner_suffix, member, missing, wrong_encoding
+from behavior.readers.lines import read_json_lines
+from behavior.readers.room import check_room
 
-__all__ = ["SUFFIXES", "is_json", "read_records", "read_table"]
-
-SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
-"""What can be read, each also inside a `.zip`, the text formats also as `.gz`."""
-
-
-def is_json(path: Path) -> bool:
-    """Whether the file (or the only file within the zip) holds JSON records."""
-    return _inner_suffix(path) in (".json", ".jsonl", ".ndjson")
+__all__ = ["read_head", "read_records", "read_table"]
 
 
-def read_table(path: Path, *, progress: bool = True) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    *,
+    progress: bool = True,
+    columns: Collection[str] | None = None,
+    separator: str | None = None,
+) -> pd.DataFrame:
     """The rows of a CSV, TSV, Parquet, JSON or JSON-lines file, also within a zip.
 
     Args:
         path: The file.
         progress: Show a bar where reading lasts longer than two seconds.
+        columns: Columns to keep, of those that are there; None: all. What is left out takes no memory.
+        separator: What stands between the cells of a CSV file; None: a comma (a tab in `.tsv`).
 
     Returns:
         The columns as the file has them; those of text formats are text, empty where nothing is written.
 
     Raises:
-        InputError: The file is missing, empty, cut off, or not what its suffix says.
+        InputError: The file is missing, empty, cut off, too large for the memory, or not what its suffix says.
     """
-    suffix = _inner_suffix(path)
+    suffix = inner_suffix(path)
+    if columns is None:
+        check_room(path)
     if suffix == ".parquet":
         frame = _read_parquet(path)
     elif suffix in (".csv", ".tsv"):
-        frame = _read_delimited(path, "\t" if suffix == ".tsv" else ",", progress)
+        usual = "\t" if suffix == ".tsv" else ","
+        frame = _read_delimited(path, separator or usual, progress, columns)
     else:
         frame = pd.DataFrame.from_records(read_records(path, progress=progress))
+    if columns is not None:
+        frame = frame[[name for name in frame if name in columns]]
     if frame.empty:
         raise InputError("the file has no rows", where=str(path), mend="give a file with at least one row")
     doubled = frame.columns[frame.columns.duplicated()]
@@ -56,22 +66,30 @@ def read_table(path: Path, *, progress: bool = True) -> pd.DataFrame:
     return frame
 
 
+def read_head(path: Path, separator: str = ",", rows: int = 1000) -> pd.DataFrame:
+    """The first rows of a CSV file with all its columns, also within .gz and .zip.
+
+    Raises:
+        InputError: The file is missing or empty, or is not UTF-8.
+    """
+    return _read_delimited(path, separator, progress=False, columns=None, rows=rows)
+
+
 def read_records(path: Path, *, progress: bool = True) -> list[dict[str, Any]]:
     """The records of a JSON list or of JSON lines, also within a zip.
 
     Raises:
         InputError: The file is missing, empty or not JSON, or holds something else than records.
     """
+    if inner_suffix(path) != ".json":
+        return [record for _, record in read_json_lines(path, progress=progress)]
     with _open(path, progress) as stream:
         raw = stream.read()
     text = _decode(raw, path)
     if not text.strip():
-        raise _empty(path)
+        raise empty(path)
     try:
-        if _inner_suffix(path) == ".json":
-            content = json.loads(text)
-        else:
-            content = [json.loads(line) for line in text.splitlines() if line.strip()]
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"the file is not JSON: {error}",
@@ -87,64 +105,21 @@ def read_records(path: Path, *, progress: bool = True) -> list[dict[str, Any]]:
     return content
 
 
-def _inner_suffix(path: Path) -> str:
-    suffixes = [s.lower() for s in path.suffixes]
-    if suffixes and suffixes[-1] == ".gz":
-        suffixes.pop()
-    if suffixes and suffixes[-1] == ".zip":
-        suffixes = [Path(_member(path)).suffix.lower()]
-    suffix = suffixes[-1] if suffixes else ""
-    if suffix not in SUFFIXES:
-        raise InputError(
-            f"files of the kind '{suffix or path.name}' cannot be read",
-            where=str(path),
-            mend=f"write it as one of {', '.join(SUFFIXES)} (also within .zip, or .csv.gz)",
-        )
-    return suffix
-
-
-def _member(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [
-                name
-                for name in archive.namelist()
-                if Path(name).suffix.lower() in SUFFIXES and not name.startswith("__MACOSX")
-            ]
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except zipfile.BadZipFile as error:
-        raise InputError(
-            f"the file is not a whole zip archive: {error}", where=str(path), mend="fetch or write it again"
-        ) from error
-    if len(names) != 1:
-        raise InputError(
-            f"the archive holds {len(names)} tables, expected one",
-            where=str(path),
-            mend="unpack it and name the file" if names else f"put one of {', '.join(SUFFIXES)} into it",
-        )
-    return names[0]
-
-
 def _open(path: Path, progress: bool) -> IO[bytes]:
     """The bytes, unpacked; a bar over them appears when reading lasts longer than two seconds."""
     if not path.exists():
-        raise _missing(path)
+        raise missing(path)
     if path.is_dir():
         raise InputError("this is a folder, expected a file", where=str(path), mend="name the file in it")
     try:
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:
-                return io.BytesIO(archive.read(_member(path)))
+                return io.BytesIO(archive.read(member(path)))
         if path.suffix.lower() == ".gz":
-            import gzip
-
             return io.BytesIO(gzip.decompress(path.read_bytes()))
         stream: IO[bytes] = path.open("rb")
     except (EOFError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"the file cannot be unpacked: {error}", where=str(path), mend="fetch or write it again"
-        ) from error
+        raise broken(path, error) from error
     bar = tqdm.wrapattr(
         stream,
         "read",
@@ -171,14 +146,27 @@ class _Closing:
         self.stream.close()
 
 
-def _read_delimited(path: Path, separator: str, progress: bool) -> pd.DataFrame:
+def _read_delimited(
+    path: Path,
+    separator: str,
+    progress: bool,
+    columns: Collection[str] | None,
+    rows: int | None = None,
+) -> pd.DataFrame:
     with _open(path, progress) as stream:
         try:
             return pd.read_csv(
-                stream, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
+                stream,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[""],
+                encoding="utf-8-sig",
+                nrows=rows,
+                usecols=None if columns is None else lambda name: name in columns,
             )
         except pd.errors.EmptyDataError:
-            raise _empty(path) from None
+            raise empty(path) from None
         except pd.errors.ParserError as error:
             raise InputError(
                 f"the rows cannot be told apart: {' '.join(str(error).split())}",
@@ -186,7 +174,7 @@ def _read_delimited(path: Path, separator: str, progress: bool) -> pd.DataFrame:
                 mend="put texts that hold a separator or a line break in double quotes",
             ) from error
         except UnicodeDecodeError as error:
-            raise _encoding(path, error) from error
+            raise wrong_encoding(path, error) from error
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -196,9 +184,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         with _open(path, progress=False) as stream:
             source: Any = io.BytesIO(stream.read())
     elif not path.exists():
-        raise _missing(path)
+        raise missing(path)
     elif path.stat().st_size == 0:
-        raise _empty(path)
+        raise empty(path)
     else:
         source = path
     try:
@@ -215,22 +203,4 @@ def _decode(raw: bytes, path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _encoding(path, error) from error
-
-
-def _encoding(path: Path, error: UnicodeDecodeError) -> InputError:
-    return InputError(
-        f"the file is not UTF-8 text: {error.reason} at byte {error.start:,}",
-        where=str(path),
-        mend="save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')",
-    )
-
-
-def _missing(path: Path) -> InputError:
-    return InputError("the file does not exist", where=str(path), mend="check the path")
-
-
-def _empty(path: Path) -> InputError:
-    return InputError(
-        "the file is empty", where=str(path), mend="give a file with a header and at least one row"
-    )
+        raise wrong_encoding(path, error) from error

@@ -16,7 +16,8 @@ from behavior.catalog_table import matching
 from behavior.columns import CatalogColumns, ColumnMap, read_columns
 from behavior.errors import InputError
 from behavior.log import InteractionLog, candidates_path
-from behavior.readers.raw import SUFFIXES, is_json, read_records, read_table
+from behavior.readers.kinds import SUFFIXES, is_json
+from behavior.readers.raw import read_records, read_table
 
 __all__ = ["ICECAT_COLUMNS", "LEAST_COVERAGE", "column_map", "read_catalog", "read_log"]
 

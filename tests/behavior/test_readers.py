@@ -167,9 +167,9 @@ def test_load_finds_and_takes_candidates(
 
 
 def test_open_bandit_needs_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="needs the folder"):
+    with pytest.raises(InputError, match="needs the folder of one campaign"):
         load("open-bandit")
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="no such file or folder"):
         load("open-bandit", path=tmp_path / "none")
     with pytest.raises(InputError, match="not a campaign of the Open Bandit Dataset; it holds nothing"):
         load("open-bandit", path=tmp_path)
