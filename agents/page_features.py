@@ -8,7 +8,7 @@ catalogue, and Polyak averaging leaves them alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from torch.nn import functional
 
 from encoders.features import FeatureTables
 from envs.world import RewardMix
+
+if TYPE_CHECKING:
+    from agents.query_item import PairTally
 
 __all__ = ["PageFeatures", "PageInputs", "purchase_worth", "rows", "standardise"]
 
@@ -152,6 +155,7 @@ class PageFeatures(nn.Module):
         self.n_candidates = n_candidates
         self.slate_size = slate_size
         self.memory = memory
+        self.tally: PairTally | None = None  # what was counted of pairs corrects what relevance says of them
 
         def table(name: str, values: Tensor) -> None:
             self.register_buffer(name, values.clone(), persistent=False)
@@ -244,8 +248,11 @@ class PageFeatures(nn.Module):
         cosines = torch.bmm(vectors, parts)  # (B, N, P)
 
         logit = torch.logit(observation["scores"].float().clamp(1e-4, 1 - 1e-4))  # (B, N)
-        same_item = (items.unsqueeze(2) == slate.unsqueeze(1)).float()  # (B, N, K)
         buy = self._purchase(query, items)
+        if self.tally is not None:
+            click_counted, purchase_counted = self.tally(query, items)
+            logit, buy = logit + click_counted, buy + purchase_counted
+        same_item = (items.unsqueeze(2) == slate.unsqueeze(1)).float()  # (B, N, K)
         rank = torch.arange(items.shape[1], device=items.device, dtype=torch.float32) / items.shape[1]
         columns = torch.stack(
             (

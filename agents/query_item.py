@@ -7,11 +7,17 @@ them and features alone have to tell.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from agents.network_config import NetworkConfig
 from agents.page_features import PageFeatures, PageInputs
+from agents.ranks import Ranks
+
+if TYPE_CHECKING:
+    from agents.response import Response
 
 __all__ = ["PairFactors", "PairTally", "make_factors", "make_tally"]
 
@@ -70,31 +76,37 @@ class PairTally(nn.Module):
         self.register_buffer("counts", torch.zeros(n_cells, 4))
         self.register_buffer("pending", torch.zeros(n_cells, 4))
 
-    def _cells(self, page: PageInputs) -> Tensor:
-        return (page.query.long().unsqueeze(1) * _STRIDE + page.items.long()) % self.counts.shape[0]
+    def _cells(self, query: Tensor, items: Tensor) -> Tensor:
+        return (query.long().unsqueeze(1) * _STRIDE + items.long()) % self.counts.shape[0]
 
     @torch.no_grad()
-    def forward(self, page: PageInputs) -> tuple[Tensor, Tensor]:
-        """Corrections (B, N) of the click logit, and of the logit of a purchase given a click."""
-        logs = torch.log(self.counts[self._cells(page)] + self.prior)  # (B, N, 4)
+    def forward(self, query: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Corrections (B, N) of the logits of a click, and of a purchase given a click, of `items` (B, N)."""
+        logs = torch.log(self.counts[self._cells(query, items)] + self.prior)  # (B, N, 4)
         return logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 3]
 
     @torch.no_grad()
-    def count(
-        self, page: PageInputs, click: Tensor, purchase: Tensor, clicked: Tensor, bought: Tensor
-    ) -> None:
-        """Count the feedback on the candidates of `page`; believed from the next `settle` on.
+    def count(self, page: PageInputs, response: Response, click: Tensor, purchase: Tensor) -> None:
+        """Count the feedback (B, K) on pages whose candidates are what was shown; believed from `settle` on.
+
+        Called before the next `settle`, so that `response` was foretold with the corrections of now.
 
         Args:
-            page: Pages whose candidates are what was shown, (B, K).
-            click: (B, K) 0 or 1.
-            purchase: (B, K) 0 or 1.
-            clicked: (B, K) probabilities of these clicks before any correction.
-            bought: (B, K) of the purchases given clicks, likewise.
+            page: The pages, (B, K) candidates in slate order.
+            response: What was expected of them, corrections included.
+            click: 0 or 1.
+            purchase: 0 or 1.
         """
-        events = torch.stack((click, clicked, purchase, click * bought), dim=2)
-        events = events * page.valid.unsqueeze(2)
-        self.pending.index_add_(0, self._cells(page).flatten(), events.flatten(0, 1))
+        corrected, conversion = self(page.query, page.items)
+        clicked = torch.sigmoid(response.attraction - corrected + response.position)
+        bought = click * torch.sigmoid(response.conversion - conversion)
+        events = torch.stack((click, clicked, purchase, bought), dim=2) * page.valid.unsqueeze(2)
+        self.pending.index_add_(0, self._cells(page.query, page.items).flatten(), events.flatten(0, 1))
+
+    def settle(self, ranks: Ranks) -> None:
+        """Believe what was counted since the last time, by all ranks together."""
+        self.counts += ranks.total(self.pending)
+        self.pending.zero_()
 
 
 def _few_pairs(page: PageFeatures, config: NetworkConfig) -> bool:

@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from agents.network_config import NetworkConfig
 from agents.networks import CandidateScorer, PageFeatures, PageInputs
-from agents.query_item import make_factors, make_tally
-from agents.ranks import Ranks
+from agents.query_item import make_factors
 
 __all__ = ["Response", "ResponseModel"]
 
@@ -47,18 +46,13 @@ class ResponseModel(nn.Module):
         page: The features, for their sizes.
         config: Sizes.
         slate_size: Positions `K`.
-        tally: Whether pairs may be counted: where clicks on a page exclude each other, their chances are none of
-            `Response.slate_click_probability`.
     """
 
-    def __init__(
-        self, page: PageFeatures, config: NetworkConfig, *, slate_size: int, tally: bool = True
-    ) -> None:
+    def __init__(self, page: PageFeatures, config: NetworkConfig, *, slate_size: int) -> None:
         super().__init__()
         self.scorer = CandidateScorer(page, config, n_outputs=2)
         self.position = nn.Parameter(torch.zeros(slate_size))
         self.factors = make_factors(page, config, n_outputs=2)
-        self.tally = make_tally(page, config) if tally else None
 
     def forward(self, page: PageInputs) -> Response:
         """The expected response to `B` pages."""
@@ -66,31 +60,4 @@ class ResponseModel(nn.Module):
         if self.factors is not None:
             found = found + self.factors(page)
         attraction, conversion = found.unbind(2)
-        attraction, conversion = attraction + page.logit, conversion + page.purchase_logit
-        if self.tally is not None:
-            click, purchase = self.tally(page)
-            attraction, conversion = attraction + click, conversion + purchase
-        return Response(attraction, conversion, self.position)
-
-    @torch.no_grad()
-    def count(self, shown: PageInputs, response: Response, click: Tensor, purchase: Tensor) -> None:
-        """Count the feedback (B, K) on pages whose candidates are what was shown; believed after `settle`.
-
-        Args:
-            shown: The pages, (B, K) candidates in slate order.
-            response: What was expected of them, corrections included.
-            click: 0 or 1.
-            purchase: 0 or 1.
-        """
-        if self.tally is None:
-            return
-        corrected = self.tally(shown)
-        attraction, conversion = response.attraction - corrected[0], response.conversion - corrected[1]
-        clicked = torch.sigmoid(attraction + response.position)
-        self.tally.count(shown, click, purchase, clicked, torch.sigmoid(conversion))
-
-    def settle(self, ranks: Ranks) -> None:
-        """Believe what was counted since the last time, by all ranks together."""
-        if self.tally is not None:
-            self.tally.counts += ranks.total(self.tally.pending)
-            self.tally.pending.zero_()
+        return Response(attraction + page.logit, conversion + page.purchase_logit, self.position)

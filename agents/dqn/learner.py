@@ -243,13 +243,16 @@ class SlateDQN(DQN):
         self, places: NDArray[np.int64], click: NDArray[np.float32], purchase: NDArray[np.float32]
     ) -> None:
         """Count the feedback (B, K) on the candidates at `places` of the page that was asked for last."""
+        tally = self.policy.q_net.page.tally
+        if tally is None:
+            return
         page, expected = self._asked
         at = torch.from_numpy(places).to(self.device)
         response = Response(
             expected.attraction.gather(1, at), expected.conversion.gather(1, at), expected.position
         )
         clicks, purchases = (torch.from_numpy(a).to(self.device) for a in (click, purchase))
-        self.policy.q_net.response.count(page.shown(at), response, clicks, purchases)
+        tally.count(page.shown(at), response, clicks, purchases)
 
     def _update_learning_rate(self, optimizers: list[torch.optim.Optimizer] | torch.optim.Optimizer) -> None:
         """SB3's schedule, times each parameter group's own factor."""
@@ -283,7 +286,8 @@ class SlateDQN(DQN):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         network = self.policy.q_net
-        network.response.settle(self.ranks)
+        if network.page.tally is not None:
+            network.page.tally.settle(self.ranks)
         sums = torch.zeros(len(_LOGGED), device=self.device)
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, self.block, self.generator, self.recent)

@@ -15,6 +15,7 @@ from agents.dqn.values import PADDING, ChoiceValues, PageValues
 from agents.network_config import NetworkConfig
 from agents.networks import CandidateScorer, PageFeatures, PageInputs, SessionEncoder
 from agents.page_features import purchase_worth
+from agents.query_item import make_tally
 from agents.response import ResponseModel
 from encoders.features import FeatureTables
 from envs.world import RewardMix
@@ -57,6 +58,10 @@ class SlateQNetwork(BasePolicy):
         )
         self.page = PageFeatures.for_spaces(tables, observation_space, action_space)
         self.slate_size = self.page.slate_size
+        if (
+            choice == "additive"
+        ):  # where clicks exclude each other, each has no chance of its own to be counted against
+            self.page.tally = make_tally(self.page, network)
         self.choice, self.optimiser, self.crowding = choice, optimiser, crowding
         reward = reward or RewardMix()
         buy = np.append(purchase_worth(tables, reward), np.float32(0))
@@ -66,9 +71,7 @@ class SlateQNetwork(BasePolicy):
         self.click_worth = reward.click
         self.register_buffer("purchase_worth", torch.from_numpy(buy), persistent=False)
         self.scorer = CandidateScorer(self.page, network, n_outputs=2 if choice == "multinomial" else 3)
-        self.response = ResponseModel(
-            self.page, network, slate_size=self.slate_size, tally=choice == "additive"
-        )
+        self.response = ResponseModel(self.page, network, slate_size=self.slate_size)
         self.state = SessionEncoder(self.page, network)
         self.untouched = nn.Linear(network.state_width, 1)
         nn.init.zeros_(self.untouched.weight)

@@ -172,7 +172,7 @@ class SlatePPO(PPO):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         clip = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
-        buffer = self.rollout_buffer
+        buffer, tally = self.rollout_buffer, self.policy.page.tally
         pages = buffer.slot_advantages.flatten(0, 1)  # (T * B, K)
         centre, _ = self.ranks.moments(pages, 0)  # (K,)
         spread = self.ranks.moments(pages)[1] + 1e-8
@@ -200,8 +200,8 @@ class SlatePPO(PPO):
                 foretold = self.policy.outlook.realised(shown, state.detach(), batch.click, batch.purchase)
                 outlook_loss = (surprise - foretold).square().mean()
                 click_loss, purchase_loss = response.loss(in_order, batch.click, batch.purchase)
-                if epoch == 0:
-                    self.policy.response.count(shown, response, batch.click, batch.purchase)
+                if tally is not None and epoch == 0:
+                    tally.count(shown, response, batch.click, batch.purchase)
                 purchase_loss = purchase_loss * self.ranks.weight(batch.click.sum())
                 loss = policy_loss + self.vf_coef * (value_loss + outlook_loss)
                 with torch.set_grad_enabled(self.ent_coef != 0):
@@ -224,7 +224,8 @@ class SlatePPO(PPO):
             self._n_updates += 1
             if stopped:
                 break
-        self.policy.response.settle(self.ranks)
+        if tally is not None:
+            tally.settle(self.ranks)
         means = dict(zip(_FIGURES, (sums / max(n_batches, 1)).tolist(), strict=True))
         refuse_divergence(
             means,

@@ -18,6 +18,7 @@ from agents.networks import CandidateScorer, PageFeatures, PageInputs, SessionEn
 from agents.outlook import Outlook
 from agents.page_features import purchase_worth
 from agents.ppo.distribution import MASKED, PlackettLuceDistribution, slot_log_prob
+from agents.query_item import make_tally
 from agents.response import Response, ResponseModel
 from encoders.features import FeatureTables
 from envs.world import RewardMix
@@ -79,6 +80,7 @@ class PlackettLucePolicy(ActorCriticPolicy):
         assert isinstance(self.action_space, spaces.MultiDiscrete)
         assert isinstance(self.observation_space, spaces.Dict)
         self.page = PageFeatures.for_spaces(self._tables, self.observation_space, self.action_space)
+        self.page.tally = make_tally(self.page, self._network)
         n_candidates, slate_size = self.page.n_candidates, self.page.slate_size
         buy = np.append(purchase_worth(self._tables, self._reward), np.float32(0))
         # Rewards are counted in units of a usual click with what may follow it: settings then mean the same whether

@@ -47,24 +47,26 @@ def test_a_tally_counted_by_hand(features: PageFeatures, page: PageInputs) -> No
     assert tally is not None
     one = PageInputs(*(part[:1] for part in page)).shown(torch.tensor([[0, 1, 2, 3]]))
     click, purchase = torch.tensor([[1.0, 0.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
-    clicked, bought = torch.full((1, 4), 0.25), torch.full((1, 4), 0.5)
+    third = float(np.log(1 / 3))  # clicked with chance 1/4, bought after it with 1/2
+    expected = Response(torch.full((1, 4), third), torch.zeros(1, 4), torch.zeros(4))
     for _ in range(3):
-        tally.count(one, click, purchase, clicked, bought)
-    before = tally(one)
+        tally.count(one, expected, click, purchase)
+    before = tally(one.query, one.items)
     assert not before[0].any()
     assert not before[1].any()  # nothing is believed before it is settled
-    model = ResponseModel(features, NetworkConfig(pair_prior=2.0), slate_size=4)
-    model.tally = tally
-    model.settle(Ranks.alone())
-    clicks, purchases = tally(one)
+    tally.settle(Ranks.alone())
+    clicks, purchases = tally(one.query, one.items)
     # Three showings: clicked items 3 clicks where 0.75 were expected, others none; prior 2.
     taken, passed = np.log(5 / 2.75), np.log(2 / 2.75)
     torch.testing.assert_close(clicks, torch.tensor([[taken, passed, taken, passed]], dtype=torch.float32))
     # Of 3 clicks, 1.5 purchases were expected: 3 came of the first item, none of the third.
     sold, unsold = np.log(5 / 3.5), np.log(2 / 3.5)
     torch.testing.assert_close(purchases, torch.tensor([[sold, 0.0, unsold, 0.0]], dtype=torch.float32))
-    others = one._replace(query=one.query + 1)
-    assert not tally(others)[0].any()  # another query's pairs are none of these
+    assert not tally(one.query + 1, one.items)[0].any()  # another query's pairs are none of these
+    # What is foretold with corrections is counted without them.
+    corrected = Response(expected.attraction + clicks, expected.conversion + purchases, expected.position)
+    tally.count(one, corrected, click, purchase)
+    torch.testing.assert_close(tally.pending.sum(0), tally.counts.sum(0) / 3)
 
 
 def test_padding_is_not_counted(features: PageFeatures, page: PageInputs) -> None:
@@ -74,26 +76,26 @@ def test_padding_is_not_counted(features: PageFeatures, page: PageInputs) -> Non
         valid=torch.zeros((16, 4), dtype=torch.bool)
     )
     ones = torch.ones(16, 4)
-    tally.count(one, ones, ones, ones, ones)
+    tally.count(one, Response(ones, ones, torch.zeros(4)), ones, ones)
     assert not tally.pending.any()
 
 
 def test_a_counted_rate_is_found(features: PageFeatures, page: PageInputs) -> None:
     """A response model that expects too little of some pairs, and whose weights stand still, comes to the rates."""
     torch.manual_seed(0)
-    model = ResponseModel(features, NetworkConfig(), slate_size=4)
-    places = torch.arange(4).expand(16, 4)
-    shown = page.shown(places)
-    base = model(shown)
-    truth = torch.sigmoid(base.attraction + base.position).detach() * 0.5  # each is clicked half as often
+    tally = make_tally(features, NetworkConfig())
+    assert tally is not None
+    shown = page.shown(torch.arange(4).expand(16, 4))
+    base = torch.linspace(-3.0, 0.0, 4).expand(16, 4)
+    truth = torch.sigmoid(base) * 0.5  # each is clicked half as often
     rng = torch.Generator().manual_seed(1)
     for _ in range(400):
         click = (torch.rand(truth.shape, generator=rng) < truth).float()
-        model.count(shown, model(shown), click, torch.zeros_like(click))
-        model.settle(Ranks.alone())
-    assert model.tally is not None
-    with torch.no_grad():
-        correction = model.tally(shown)[0]
+        corrected = tally(shown.query, shown.items)
+        foretold = Response(base + corrected[0], corrected[1], torch.zeros(4))
+        tally.count(shown, foretold, click, torch.zeros_like(click))
+        tally.settle(Ranks.alone())
+    correction = tally(shown.query, shown.items)[0]
     expected = 400 * 2 * truth  # by the base, of one user a page; users of one query share their pairs
     error = 1.0 / (expected * 0.5).sqrt()
     assert ((correction - np.log(0.5)).abs() < 5 * error + 0.05).all()
@@ -122,9 +124,7 @@ def test_many_pairs_have_nothing_of_their_own(features: PageFeatures) -> None:
         assert make_tally(features, config) is None
     assert make_tally(features, NetworkConfig(pair_limit=n_pairs)) is not None
     assert make_factors(features, NetworkConfig(item_limit=10), n_outputs=2) is None
-    without = ResponseModel(features, NetworkConfig(pair_prior=0.0, pair_traits=0), slate_size=4)
-    assert without.tally is None
-    assert without.factors is None
+    assert ResponseModel(features, NetworkConfig(pair_traits=0), slate_size=4).factors is None
 
 
 def test_where_clicks_exclude_each_other_nothing_is_counted() -> None:
@@ -137,7 +137,7 @@ def test_where_clicks_exclude_each_other_nothing_is_counted() -> None:
         options=TrainingOptions(progress=False),
     )
     assert isinstance(model, SlateDQN)
-    assert model.policy.q_net.response.tally is None
+    assert model.policy.q_net.page.tally is None
 
 
 @pytest.mark.parametrize("config", [PPO, DQN], ids=["ppo", "dqn"])
@@ -151,8 +151,7 @@ def test_learners_count_every_page_once(config: LearnerConfig, tmp_path: Path) -
         options=TrainingOptions(progress=False, folder=tmp_path),
     )
     assert isinstance(model, SlatePPO | SlateDQN)
-    response = model.policy.response if isinstance(model, SlatePPO) else model.policy.q_net.response
-    tally = response.tally
+    tally = (model.policy if isinstance(model, SlatePPO) else model.policy.q_net).page.tally
     assert isinstance(tally, PairTally)
     pages = int((tally.counts + tally.pending)[:, 1].count_nonzero())
     assert pages > 20  # many pairs were met
@@ -161,7 +160,7 @@ def test_learners_count_every_page_once(config: LearnerConfig, tmp_path: Path) -
     assert counted[0] > 10
     assert 0.2 < float(counted[0] / counted[1]) < 5.0
     if isinstance(model, SlateDQN):
-        assert model.policy.q_net_target.response.tally is tally
+        assert model.policy.q_net_target.page.tally is tally
         rows = model.replay_buffer.size  # type: ignore[union-attr]
         clicks = model.replay_buffer.save()["click"][:rows].sum()  # type: ignore[union-attr]
         assert float(counted[0]) == pytest.approx(float(clicks))
@@ -176,11 +175,31 @@ def test_response_of_shown_items_is_that_of_the_page(features: PageFeatures, pag
     torch.manual_seed(0)
     model = ResponseModel(features, NetworkConfig(), slate_size=4)
     assert model.factors is not None
-    assert model.tally is not None
     torch.nn.init.normal_(model.factors.query.weight)
-    model.tally.counts.copy_(torch.rand(model.tally.counts.shape) * 9)
     places = torch.argsort(torch.rand(16, 12), dim=1)[:, :4]
     whole: Response = model(page)
     part: Response = model(page.shown(places))
     torch.testing.assert_close(part.attraction, whole.attraction.gather(1, places))
     torch.testing.assert_close(part.conversion, whole.conversion.gather(1, places))
+
+
+def test_counts_correct_what_relevance_says() -> None:
+    """In every place where a learner reads it, standardised columns included."""
+    own = PageFeatures.for_spaces(WORLD.features, observation_space(WORLD, TASK), action_space(TASK))
+    core = SlateCore(WORLD, TASK, n_users=16, seed=3)
+    observation = {name: torch.as_tensor(array) for name, array in core.reset().as_dict().items()}
+    plain = own(observation)
+    own.tally = make_tally(own, NetworkConfig())
+    assert own.tally is not None
+    for before, after in zip(plain, own(observation), strict=True):
+        assert torch.equal(before, after)  # nothing is known of any pair yet
+    own.tally.counts.copy_(torch.rand(own.tally.counts.shape) * 9)
+    clicks, purchases = own.tally(plain.query, plain.items)
+    page = own(observation)
+    torch.testing.assert_close(page.logit, plain.logit + clicks)
+    torch.testing.assert_close(page.purchase_logit, plain.purchase_logit + purchases)
+    torch.testing.assert_close(page.candidates[..., 1], page.logit / 3.0)
+    spread = page.logit - page.logit.mean(1, keepdim=True)
+    torch.testing.assert_close(
+        page.candidates[..., 0], spread / page.logit.std(1, correction=0, keepdim=True)
+    )
