@@ -31,7 +31,8 @@ class Fit:
     out: Path
     """Folder to write the simulator to; it must not exist."""
     simulator: str = "pbm"
-    """'pbm' (position-based) or 'cascade'."""
+    """'pbm' (position-based), 'cascade', 'dcm' (dependent), 'ccm' (click chain), 'dbn' or 'sdbn' (dynamic Bayesian), or
+    'mnl' (multinomial choice: one click a page)."""
     source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
     """The logged behaviour; its sessions are split 70 / 15 / 15 by time, as in the main job."""
     features: Path | None = None

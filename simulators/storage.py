@@ -21,6 +21,7 @@ from simulators.parts.attractiveness import LinearAttractiveness, LinearConversi
 from simulators.parts.dynamics import FittedDynamics, OnePage
 from simulators.parts.examination import (
     CascadeExamination,
+    ClickChainExamination,
     DynamicBayesianExamination,
     MultinomialExamination,
     PositionExamination,
@@ -37,6 +38,7 @@ _KINDS: dict[str, tuple[type[Any], ...]] = {
     "examination": (
         PositionExamination,
         CascadeExamination,
+        ClickChainExamination,
         DynamicBayesianExamination,
         MultinomialExamination,
     ),

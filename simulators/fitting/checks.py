@@ -13,13 +13,21 @@ from encoders.features import FeatureTables
 
 __all__ = ["FAMILIES", "check_fit_input", "check_shown_and_clicked"]
 
-FAMILIES = ("pbm", "cascade")
+FAMILIES = ("pbm", "cascade", "dcm", "ccm", "dbn", "sdbn", "mnl")
+_JUDGED_ONLY = ("ubm", "neural")
 
 
 def check_fit_input(
     name: str, train: LoggedSteps, valid: LoggedSteps, features: FeatureTables, *, stops_at_click: bool
 ) -> None:
     """Raise `InputError` where a fit of the click model `name` would be meaningless."""
+    if name in _JUDGED_ONLY:
+        raise InputError(
+            f"{name} is fitted and judged by `python -m simulators fit-clicks`, but no kernel draws from it, so no "
+            "simulator is made of it",
+            where="simulator",
+            mend=f"choose one of {', '.join(FAMILIES)}",
+        )
     if name not in FAMILIES:
         raise InputError(
             f"unknown click model {name!r}",
@@ -41,8 +49,8 @@ def check_fit_input(
                 mend="build the feature tables from the catalogue that the log was read with",
             )
     check_shown_and_clicked(train.item, train.click, train.n_sessions)
-    if name == "cascade":
-        _check_cascade(train, stops_at_click)
+    if name != "pbm":
+        _check_whole_pages(name, train, one_click=name == "mnl" or (name == "cascade" and stops_at_click))
 
 
 def check_shown_and_clicked(item: NDArray[Any], click: NDArray[Any], n_sessions: int) -> None:
@@ -83,18 +91,18 @@ def check_shown_and_clicked(item: NDArray[Any], click: NDArray[Any], n_sessions:
         )
 
 
-def _check_cascade(train: LoggedSteps, stops_at_click: bool) -> None:
+def _check_whole_pages(name: str, train: LoggedSteps, *, one_click: bool) -> None:
     if train.single_impressions:
         raise InputError(
-            "a cascade cannot be fitted to single impressions: each row is one item whose neighbours on the page "
-            "are unknown, so nothing says what was passed over before it",
+            f"a model of whole pages ({name}) cannot be fitted to single impressions: each row is one item whose "
+            "neighbours on the page are unknown, so nothing says what was passed over before it",
             where="a log that cannot be regrouped into slates",
             mend="use the position-based model: --simulator pbm",
         )
     several = np.flatnonzero(train.click.sum(axis=1) > 1)
-    if stops_at_click and len(several):
+    if one_click and len(several):
         raise InputError(
-            f"{len(several)} pages have several clicks, which a cascade that stops at the first click cannot make",
+            f"{len(several)} pages have several clicks, which a model of one click a page cannot make",
             where=f"step row {several[0]} of the training part",
-            mend="leave stops_at_click off (the dependent cascade), or use pbm",
+            mend="use pbm, or leave stops_at_click off (the cascade that goes on after a click)",
         )

@@ -15,6 +15,7 @@ from encoders.features import FeatureTables
 from simulators.fitted import FittedSimulator
 from simulators.fitting.checks import check_fit_input
 from simulators.fitting.config import FitConfig
+from simulators.fitting.examination import examination_of
 from simulators.fitting.likelihood import Parameters, Problem, logits_of
 from simulators.fitting.priors import NAMED_PENALTY, row_penalty
 from simulators.fitting.queries import fit_queries, transitions_of
@@ -25,7 +26,6 @@ from simulators.fitting.tuning import fit_tuned
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
 from simulators.parts.contract import Dynamics, Examination
 from simulators.parts.dynamics import FittedDynamics, OnePage
-from simulators.parts.examination import CascadeExamination, PositionExamination
 from simulators.parts.population import EmpiricalPopulation
 
 __all__ = ["fit_simulator"]
@@ -45,7 +45,7 @@ def fit_simulator(
     """Fit the five parts to `train` and score them on `valid`.
 
     Args:
-        name: The click model: "pbm" or "cascade".
+        name: The click model: one of `simulators.fitting.checks.FAMILIES`.
         train: Sessions to learn from.
         valid: Later sessions to be judged on; they choose nothing.
         features: Public tables of the items and queries of the log.
@@ -169,16 +169,10 @@ class _Fitter:
         problem = self._problem(self.seen, self.seen.click, family=name)
         early = self.seen.page < self.cut_page
         p = self._tuned("clicks", problem, self.seen.session[self.seen.page], early)
-        examination: Examination
-        if name == "pbm":
-            examination = PositionExamination(gamma=np.exp(p.first))
-        else:
-            stops = self.config.stops_at_click
-            examination = CascadeExamination(
-                after_click=np.zeros_like(p.first) if stops else 1.0 / (1.0 + np.exp(-p.first)),
-                after_skip=1.0 / (1.0 + np.exp(-p.second)),
-                typical_click=float((1.0 / (1.0 + np.exp(-logits_of(problem, p)))).mean()),
-            )
+        typical = float((1.0 / (1.0 + np.exp(-logits_of(problem, p)))).mean())
+        examination = examination_of(
+            name, p, typical_click=typical, stops_at_click=self.config.stops_at_click
+        )
         held = self._problem(self.held, self.held.click, family=name)
         logits = np.full(self.held.shape, -np.inf)
         logits[self.held.page, self.held.position] = logits_of(held, p)

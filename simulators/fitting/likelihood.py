@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.fitting.page_laws import OWN, PageLaw, law_prior, law_start
+
 if TYPE_CHECKING:
     import torch
 
@@ -35,7 +37,8 @@ _EDGE = 1e-6
 class Problem:
     """Rows to explain, and how the outcome comes about.
 
-    `family` is "plain" (the outcome is a coin with the logit's chance), "pbm" or "cascade".
+    `family` is "plain" (the outcome is a coin with the logit's chance), "pbm", "cascade", or the name of another law
+    of `simulators.clicks`.
     """
 
     rows: NDArray[np.float32]  # (n, P) raw feature rows
@@ -59,7 +62,9 @@ class Parameters:
     weights: NDArray[np.float64]  # (P,)
     category_bias: NDArray[np.float64]  # (C,)
     item_bias: NDArray[np.float64]  # (I,)
-    first: NDArray[np.float64]  # pbm: log gamma (K,); cascade: logit of going on after a click (K-1,)
+    first: NDArray[
+        np.float64
+    ]  # pbm: log gamma (K,); cascade: logit of going on after a click (K-1,); see `PageLaw`
     second: NDArray[np.float64]  # cascade: logit of going on after a pass-over (K-1,)
 
 
@@ -100,12 +105,15 @@ class _Tensors:
             hits = torch.zeros(problem.shape[0] * problem.shape[1], dtype=torch.bool)
             hits[self.flat] = self.hit
             self.hits = hits.view(problem.shape[1], problem.shape[0])  # (K, M)
+        self.law = None if problem.family in OWN else PageLaw(problem)
 
 
 def _log_likelihood(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
     import torch
     from torch.nn.functional import logsigmoid
 
+    if t.law is not None:
+        return t.law.log_likelihood(z, first)
     if t.family == "plain":
         return logsigmoid(torch.where(t.hit, z, -z))
     if t.family == "pbm":
@@ -232,6 +240,8 @@ def maximise(
 
 def _examination_prior(family: str, first: Any, second: Any) -> Any:
     """Neighbouring positions are alike; chances of going on are not near 0 or 1 without evidence."""
+    if family not in OWN:
+        return law_prior(family, first)
     prior = _SMOOTHNESS * ((first[1:] - first[:-1]) ** 2).sum()
     if family == "cascade":
         prior = prior + _SMOOTHNESS * ((second[1:] - second[:-1]) ** 2).sum()
@@ -245,11 +255,12 @@ def constant_rate(problem: Problem) -> Parameters:
     weights = np.zeros(problem.rows.shape[1])
     weights[problem.penalty == 0] = np.log(rate / (1.0 - rate))
     k = problem.shape[1]
-    sizes = {"plain": (0, 0), "pbm": (k, 0), "cascade": (k - 1, k - 1)}[problem.family]
+    sizes = {"plain": (0, 0), "pbm": (k, 0), "cascade": (k - 1, k - 1)}
+    first = np.zeros(sizes[problem.family][0]) if problem.family in OWN else law_start(problem.family, k)
     return Parameters(
         weights=weights,
         category_bias=np.zeros(problem.n_categories),
         item_bias=np.zeros(problem.n_items),
-        first=np.zeros(sizes[0]),
-        second=np.full(sizes[1], 2.0),
+        first=first,
+        second=np.full(sizes.get(problem.family, (0, 0))[1], 2.0),
     )

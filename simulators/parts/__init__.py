@@ -7,6 +7,7 @@ from simulators.parts.contract import Attractiveness, Conversion, Dynamics, Exam
 from simulators.parts.dynamics import FittedDynamics, OnePage
 from simulators.parts.examination import (
     CascadeExamination,
+    ClickChainExamination,
     DynamicBayesianExamination,
     MultinomialExamination,
     PositionExamination,
@@ -18,6 +19,7 @@ from simulators.parts.population import EmpiricalPopulation
 __all__ = [
     "Attractiveness",
     "CascadeExamination",
+    "ClickChainExamination",
     "Conversion",
     "DynamicBayesianExamination",
     "Dynamics",

@@ -18,6 +18,7 @@ from simulators.parts.contract import Part
 
 __all__ = [
     "CascadeExamination",
+    "ClickChainExamination",
     "DynamicBayesianExamination",
     "MultinomialExamination",
     "PositionExamination",
@@ -139,6 +140,40 @@ class CascadeExamination(_ClickModelPart):
     def _rows(self, logits: Floats) -> _Rows:
         n = logits.shape[1]
         after_click, after_skip = _stretch(self.after_click, n), _stretch(self.after_skip, n)
+        return {"examination": after_skip, "after_click": after_click, "after_skip": after_skip}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClickChainExamination(_ClickModelPart):
+    """Click chain: reads from the top; a click satisfies with the chance a that the item appealed.
+
+    Goes on with chance tau1 after passing over, tau2 (1 - a) + tau3 a after a click.
+
+    Source: Guo, Liu, Kannan, Minka, Taylor, Wang, Faloutsos, "Click chain model in web search", WWW 2009.
+    """
+
+    kind: ClassVar[str] = "click-chain"
+    model: ClassVar[ClickModel] = ClickModel.DYNAMIC_BAYESIAN
+
+    tau: Floats
+    """(3,) chance to go on after passing over, after a click that left unsatisfied, after one that satisfied."""
+    typical_click: float = 0.1
+    """Mean probability of a click on an item looked at, for `weights`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tau", np.require(self.tau, np.float64, ["C", "W"]))
+
+    def weights(self, n_positions: int) -> NDArray[np.float32]:
+        """Average probability (K,) of a look, on a page of typical items."""
+        typical = np.full((1, n_positions), self.typical_click)
+        rows = self._rows(np.log(typical / (1.0 - typical)))
+        look: Floats = looks(typical, after_click=rows["after_click"], after_skip=rows["after_skip"])[0]
+        return look.astype(np.float32)
+
+    def _rows(self, logits: Floats) -> _Rows:
+        appeal = sigmoid(logits)
+        after_click = self.tau[1] * (1.0 - appeal) + self.tau[2] * appeal
+        after_skip = np.full(logits.shape[1], self.tau[0])
         return {"examination": after_skip, "after_click": after_click, "after_skip": after_skip}
 
 

@@ -257,7 +257,7 @@ def test_logs_that_cannot_carry_a_fit(change: object, reason: str) -> None:
 def test_unknown_family_and_strict_cascade() -> None:
     log = example_log(n_sessions=300)
     with pytest.raises(InputError, match="unknown click model"):
-        fit_simulator("dbn", log, log, FEATURES, progress=False)
+        fit_simulator("dbm", log, log, FEATURES, progress=False)
     with pytest.raises(InputError, match="several clicks"):
         fit_simulator("cascade", log, log, FEATURES, FitConfig(stops_at_click=True), progress=False)
 
