@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PEERS", "Peer", "PeerMissing", "peer_rate", "prepare"]
+__all__ = ["PEERS", "Peer", "PeerMissing", "peer_rate", "prepare", "run_peer"]
 
 _SCRIPTS = Path(__file__).resolve().parent.parent / "peer_scripts"
 
@@ -79,8 +79,17 @@ def peer_rate(peer: Peer, python: Path, *arguments: str) -> float:
     Raises:
         PeerMissing: It does not run; the message ends with its own last words.
     """
-    found = json.loads(_run([str(python), str(_SCRIPTS / peer.script), *arguments], peer).splitlines()[-1])
+    found = json.loads(run_peer(peer, python, *arguments).splitlines()[-1])
     return float(found["steps"]) / float(found["seconds"])
+
+
+def run_peer(peer: Peer, python: Path, *arguments: str) -> str:
+    """What the peer's script prints.
+
+    Raises:
+        PeerMissing: It does not run; the message ends with its own last words.
+    """
+    return _run([str(python), str(_SCRIPTS / peer.script), *arguments], peer)
 
 
 def _run(command: list[str], peer: Peer) -> str:
