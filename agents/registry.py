@@ -267,7 +267,7 @@ def train_in_world(
     )
 
 
-def learner_config(name: str, **overrides: Any) -> PPOConfig | DQNConfig:
+def learner_config(name: str, /, **overrides: Any) -> PPOConfig | DQNConfig:
     """The learner's settings, with `overrides` of single fields (None leaves the default).
 
     Raises:

@@ -47,6 +47,10 @@ def disk_errors_named(path: Path) -> Iterator[None]:
                 where=str(path),
                 mend="choose another folder, or mend its rights",
             ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(
+                "this name is longer than the disk takes", where=str(path), mend="choose a shorter one"
+            ) from error
         raise
 
 

@@ -26,8 +26,9 @@ from tqdm import tqdm
 from benchmarks.common import Options, main, result
 from benchmarks.skill.agents import agent_names
 from benchmarks.skill.cells import Plan, run_all
+from benchmarks.skill.checks import check_counts, check_minutes, check_seeds
 from benchmarks.skill.places import DEMO, place_names
-from benchmarks.skill.references import REFERENCES
+from benchmarks.skill.references import REFERENCES, reference_names
 from benchmarks.skill.summary import curves_of, read_all, summary
 from benchmarks.skill.watch import Budget
 from benchmarks.speed.table import show
@@ -71,11 +72,25 @@ class LearningOptions(Options):
 
 
 def measure(options: LearningOptions) -> dict[str, Any]:
-    """Run what is missing, read all, sum it up."""
+    """Run what is missing, read all, sum it up.
+
+    Raises:
+        InputError: No such task, agent, setting or policy, or a number that makes no sense; before anything is run.
+    """
     if options.write_docs:
         from benchmarks.skill.docs import write_docs
 
         return write_docs()
+    check_counts(
+        {
+            "--steps": options.steps,
+            "--evaluate-every": options.evaluate_every,
+            "--users": options.users,
+            "--jobs": options.jobs,
+        }
+    )
+    check_minutes(options.minutes)
+    check_seeds(options.seeds)
     tasks, agents, seeds = place_names(options.task), agent_names(options.agent), options.seeds
     budget = Budget(
         steps=options.steps,
@@ -83,7 +98,11 @@ def measure(options: LearningOptions) -> dict[str, Any]:
         evaluate_every=options.evaluate_every,
         clock=options.clock,
     )
-    effort, folder, references = Effort(users=options.users), options.folder / "full", options.reference
+    effort, folder, references = (
+        Effort(users=options.users),
+        options.folder / "full",
+        reference_names(options.reference),
+    )
     if options.quick:
         tasks = tasks if options.task else ("Boredom",)
         agents = agents if options.agent else ("ppo", "dqn")

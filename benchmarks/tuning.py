@@ -25,6 +25,7 @@ from behavior.files import atomic_path
 from benchmarks.common import Options, case, main, result
 from benchmarks.skill.agents import Course, train
 from benchmarks.skill.cells import validation_score
+from benchmarks.skill.checks import check_counts, check_minutes, check_seeds
 from benchmarks.skill.places import open_place, place_names
 from benchmarks.skill.search_space import SPACES, Choice, default_of
 from benchmarks.skill.watch import Budget, Watch
@@ -80,6 +81,11 @@ def measure(options: TuningOptions) -> dict[str, Any]:
             where="--seeds",
             mend=f"tune on seeds from {FIRST_SEED}; those below are for what is reported",
         )
+    check_seeds(options.seeds)
+    check_counts(
+        {"--steps": options.steps, "--evaluate-every": options.evaluate_every, "--trials": options.trials}
+    )
+    check_minutes(options.minutes)
     space = SPACES[options.agent]
     unknown = [name for name in options.fields if name not in space]
     if unknown:

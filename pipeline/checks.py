@@ -129,5 +129,6 @@ def check_config(config: TrainConfig) -> None:
 
 
 def _choose(given: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    names = {name.lower(): name for name in known}
+    close = [names[name] for name in difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.5)]
     return (f"did you mean {close[0]!r}? " if close else "") + "known: " + ", ".join(known)

@@ -110,6 +110,10 @@ class RunFolder:
                 raise InputError(
                     f"{config.run.logs} is a file, not a folder", where="--logs", mend="name a folder"
                 ) from None
+            except FileNotFoundError:  # a place that takes no folders, such as /proc
+                raise InputError(
+                    f"no folder can be made at {config.run.logs}", where="--logs", mend="name another folder"
+                ) from None
         with atomic_path(path / "command.txt") as temporary:
             temporary.write_text(shlex.join(["python", "train.py", *argv]) + "\n", encoding="utf-8")
         with atomic_path(path / "config.yaml") as temporary:

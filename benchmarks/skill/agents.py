@@ -25,7 +25,10 @@ from benchmarks.skill.watch import Budget, Point, Watch
 Config = TypeVar("Config", bound=Any)
 
 if TYPE_CHECKING:
+    from agents.bandits import BanditConfig
     from agents.checkpoint import LearnerConfig
+    from agents.click_greedy import ClickGreedyConfig
+    from agents.directions import DirectionConfig
 
 __all__ = ["AGENTS", "Agent", "Course", "Trained", "agent_names", "agent_place", "changed_config", "train"]
 
@@ -65,6 +68,8 @@ class Agent:
 
     train: Callable[..., Trained]
     """Course and settings -> what comes out."""
+    config: Callable[[Mapping[str, Any]], Any]
+    """Settings -> its configuration with them; refuses what cannot be."""
     sees_all: bool = False
     """Whether it is shown the hidden state of its users, in training and when it is judged."""
 
@@ -96,10 +101,11 @@ def agent_names(asked: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The agents asked for, all of the table where there are none.
 
     Raises:
-        InputError: There is no such agent.
+        InputError: There is no such agent or setting, or a setting has a value that cannot be.
     """
     for name in asked:
-        _parse(name)
+        kind, settings = _parse(name)
+        AGENTS[kind].config(settings)
     return tuple(dict.fromkeys(asked)) or tuple(AGENTS)
 
 
@@ -120,7 +126,14 @@ def _parse(name: str) -> tuple[str, dict[str, Any]]:
                 raise InputError(
                     f"{part!r} in {name!r} sets nothing", where="--agent", mend="write field=value"
                 )
-            settings[field.strip()] = yaml.safe_load(value)
+            try:
+                settings[field.strip()] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                raise InputError(
+                    f"{value!r} in {name!r} is no value",
+                    where="--agent",
+                    mend="write field=0.9 or field=word",
+                ) from None
     return form["kind"], settings
 
 
@@ -209,11 +222,11 @@ def _bandit(course: Course, /, *, kind: Literal["linucb", "lints"], **settings: 
 
     Users are served in parts, one between two looks at the validation users; what was learned goes on growing.
     """
-    from agents.bandits import BanditConfig, learn_bandit
+    from agents.bandits import learn_bandit
     from agents.bandits.learning import no_statistics
 
     world, task, budget, watch = course.place.world, course.place.task, course.budget, course.watch
-    config = changed(BanditConfig(kind=kind), settings)
+    config = _bandit_config(kind, settings)
     known = no_statistics(config, world, task)
     watch.set()
     watch.go_on()
@@ -249,10 +262,10 @@ def _click_greedy(course: Course, /, **settings: Any) -> Trained:
     It is fitted in one go: minutes do not end it, and its curve is one point.
     """
     from agents.baselines import RandomPolicy
-    from agents.click_greedy import ClickGreedyConfig, ClickGreedyPolicy
+    from agents.click_greedy import ClickGreedyPolicy
 
     place, budget, watch = course.place, course.budget, course.watch
-    config = changed(ClickGreedyConfig(), settings)
+    config = _click_greedy_config(settings)
     watch.set()
     watch.go_on()
     policy = ClickGreedyPolicy.fit_in_world(
@@ -276,11 +289,11 @@ def _click_greedy(course: Course, /, **settings: Any) -> Trained:
 
 def _direction(course: Course, /, *, algorithm: Literal["sac", "td3"], **settings: Any) -> Trained:
     """SAC or TD3 pointing into the space of items; judged as it stands at the end, so its curve is one point."""
-    from agents.directions import DirectionConfig, train_direction
+    from agents.directions import train_direction
     from benchmarks.skill.deadline import Deadline
 
     place, budget, watch = course.place, course.budget, course.watch
-    config = changed(DirectionConfig(algorithm=algorithm), settings)
+    config = _direction_config(algorithm, settings)
     deadline = Deadline(watch)
     watch.set()
     policy = train_direction(
@@ -303,17 +316,41 @@ def _direction(course: Course, /, *, algorithm: Literal["sac", "td3"], **setting
     )
 
 
+def _bandit_config(kind: Literal["linucb", "lints"], settings: Mapping[str, Any]) -> BanditConfig:
+    from agents.bandits import BanditConfig
+
+    return changed(BanditConfig(kind=kind), settings)
+
+
+def _click_greedy_config(settings: Mapping[str, Any]) -> ClickGreedyConfig:
+    from agents.click_greedy import ClickGreedyConfig
+
+    return changed(ClickGreedyConfig(), settings)
+
+
+def _direction_config(algorithm: Literal["sac", "td3"], settings: Mapping[str, Any]) -> DirectionConfig:
+    from agents.directions import DirectionConfig
+
+    return changed(DirectionConfig(algorithm=algorithm), settings)
+
+
+_PPO, _DQN = partial(changed_config, "ppo"), partial(changed_config, "dqn")
+
 AGENTS: dict[str, Agent] = {
-    "ppo": Agent(train=partial(_learner, agent="ppo")),
-    "dqn": Agent(train=partial(_learner, agent="dqn")),
-    "ppo-gamma-0": Agent(train=partial(_learner, agent="ppo", gamma=0.0)),
-    "dqn-gamma-0": Agent(train=partial(_learner, agent="dqn", gamma=0.0)),
-    "click-greedy": Agent(train=_click_greedy),
-    "linucb": Agent(train=partial(_bandit, kind="linucb")),
-    "lints": Agent(train=partial(_bandit, kind="lints")),
-    "sac-direction": Agent(train=partial(_direction, algorithm="sac")),
-    "td3-direction": Agent(train=partial(_direction, algorithm="td3")),
-    "ppo-sees-all": Agent(train=partial(_learner, agent="ppo"), sees_all=True),
-    "dqn-sees-all": Agent(train=partial(_learner, agent="dqn"), sees_all=True),
+    "ppo": Agent(train=partial(_learner, agent="ppo"), config=_PPO),
+    "dqn": Agent(train=partial(_learner, agent="dqn"), config=_DQN),
+    "ppo-gamma-0": Agent(train=partial(_learner, agent="ppo", gamma=0.0), config=_PPO),
+    "dqn-gamma-0": Agent(train=partial(_learner, agent="dqn", gamma=0.0), config=_DQN),
+    "click-greedy": Agent(train=_click_greedy, config=_click_greedy_config),
+    "linucb": Agent(train=partial(_bandit, kind="linucb"), config=partial(_bandit_config, "linucb")),
+    "lints": Agent(train=partial(_bandit, kind="lints"), config=partial(_bandit_config, "lints")),
+    "sac-direction": Agent(
+        train=partial(_direction, algorithm="sac"), config=partial(_direction_config, "sac")
+    ),
+    "td3-direction": Agent(
+        train=partial(_direction, algorithm="td3"), config=partial(_direction_config, "td3")
+    ),
+    "ppo-sees-all": Agent(train=partial(_learner, agent="ppo"), config=_PPO, sees_all=True),
+    "dqn-sees-all": Agent(train=partial(_learner, agent="dqn"), config=_DQN, sees_all=True),
 }
 """Agents by name."""

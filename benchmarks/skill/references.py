@@ -11,13 +11,30 @@ from agents.base import Policy
 from agents.baselines import MMRPolicy, PopularityPolicy, RandomPolicy, RelevancePolicy
 from agents.belief import BeliefConfig, BeliefOracle
 from agents.oracles import MyopicOracle, PlanningConfig, PlanningOracle
+from behavior.errors import InputError
 from benchmarks.skill.places import Place
 from benchmarks.tasks import Effort
 
-__all__ = ["REFERENCES", "belief_possible", "reference_policies"]
+__all__ = ["REFERENCES", "belief_possible", "reference_names", "reference_policies"]
 
 REFERENCES = ("random", "popularity", "relevance", "mmr", "myopic", "planning", "belief")
 """In the order of their cost."""
+
+
+def reference_names(asked: Sequence[str]) -> tuple[str, ...]:
+    """The policies asked for, each once.
+
+    Raises:
+        InputError: There is no such policy.
+    """
+    for name in asked:
+        if name not in REFERENCES:
+            raise InputError(
+                f"no policy named {name!r} to set beside the agents",
+                where="--reference",
+                mend=f"choose among {', '.join(REFERENCES)}",
+            )
+    return tuple(dict.fromkeys(asked))
 
 
 def belief_possible(place: Place) -> bool:

@@ -121,6 +121,36 @@ def test_agents_and_tasks_are_asked_for_by_name() -> None:
         place_names(("Chess",))
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"agent": ("ppo[gama=0.5]",)}, "no setting 'gama'"),
+        ({"agent": ("ppo", "dqn[gamma=2]")}, "gamma"),
+        ({"agent": ("ppo-sees-all[network.state_width=0]",)}, "state_width"),
+        ({"agent": ("ppo[agent=dqn]",)}, "no setting 'agent'"),
+        ({"agent": ("ppo[name=dqn]",)}, "no setting 'name'"),
+        ({"agent": ("ppo[gamma={]",)}, "is no value"),
+        ({"agent": ("linucb[nothing=1]",)}, "no setting nothing"),
+        ({"agent": ("td3-direction[algorithm=sac,nothing=1]",)}, "no setting nothing"),
+        ({"agent": ("click-greedy[nothing=1]",)}, "no setting nothing"),
+        ({"reference": ("random", "nobody")}, "no policy named 'nobody'"),
+        ({"steps": 0}, "--steps"),
+        ({"evaluate_every": 0}, "--evaluate-every"),
+        ({"users": 0}, "--users"),
+        ({"jobs": 0}, "--jobs"),
+        ({"minutes": 0.0}, "--minutes"),
+        ({"seeds": ()}, "no seeds"),
+        ({"seeds": (0, 0)}, "named twice"),
+        ({"seeds": (-1,)}, "--seeds"),
+    ],
+)
+def test_mistakes_are_seen_before_hours_of_work(options: dict[str, Any], says: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        measure(LearningOptions(folder=tmp_path, **options))
+    assert says in str(refused.value)
+    assert not any(tmp_path.iterdir())
+
+
 def test_cells_are_trained_once_and_read_after_that(tmp_path: Path) -> None:
     plan = Plan(folder=tmp_path, budget=LITTLE, effort=Effort(users=16))
     what: dict[str, Any] = {
@@ -206,7 +236,7 @@ def test_who_sees_all_meets_the_same_users(tmp_path: Path) -> None:
     ranked = [
         serve_blocks(RandomPolicy(), one.world, one.task, users=16, seed=1).score for one in (place, opened)
     ]
-    np.testing.assert_array_equal(*ranked)
+    np.testing.assert_array_equal(ranked[0], ranked[1])
 
 
 def test_minutes_end_a_training_and_its_step_sizes_fall_by_then(tmp_path: Path) -> None:
@@ -248,15 +278,25 @@ def test_the_result_fills_tables_and_pictures(tmp_path: Path) -> None:
     found = measure(options)
     assert found["budget"] == "steps300000"
     assert tables_of(found)["learning-share-belief"].splitlines()[2] == "| Static | 75 % (75 to 75) |"
-    kept, document = tmp_path / "learning_tasks.json", tmp_path / "learning.md"
-    document.write_text("<!-- table: learning-above-relevance -->\n<!-- end of table -->\n")
+    kept, longer, document = (
+        tmp_path / name for name in ("learning_tasks.json", "learning_longer.json", "learning.md")
+    )
+    document.write_text(
+        "<!-- table: learning-above-relevance -->\n<!-- end of table -->\n"
+        "<!-- table: learning-longer -->\n<!-- end of table -->\n"
+    )
     with pytest.raises(InputError, match="no result"):
-        write_docs(kept, document, tmp_path)
+        write_docs(kept, longer, document, tmp_path)
     kept.write_text(json.dumps(found))
-    write_docs(kept, document, tmp_path)
+    write_docs(kept, longer, document, tmp_path)
     assert "| Static | +2.0 (+2.0; +2.0) |" in document.read_text()
+    assert "Not measured yet." in document.read_text()
+    longer.write_text(json.dumps(found))
+    write_docs(kept, longer, document, tmp_path)
+    line = next(text for text in document.read_text().splitlines() if text.startswith("| Static | ppo |"))
+    assert line.split(" | ")[4] == "75 % (75 to 75)"
     names = {file.name for file in tmp_path.glob("*.svg")}
     assert names == {"learning-steps.svg", "learning-seconds.svg", "learning-shares.svg"}
     before = {name: (tmp_path / name).read_bytes() for name in names}
-    write_docs(kept, document, tmp_path)
+    write_docs(kept, longer, document, tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in names} == before

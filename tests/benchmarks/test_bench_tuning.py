@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -33,6 +34,13 @@ def test_what_a_space_holds() -> None:
 def test_seeds_that_are_reported_on_are_refused(seeds: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="seeds"):
         measure(TuningOptions(seeds=seeds, folder=tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [{"trials": 0}, {"steps": 0}, {"evaluate_every": 0}, {"minutes": -1.0}])
+def test_numbers_that_make_no_search_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--" + next(iter(options)).replace("_", "-")):
+        measure(TuningOptions(folder=tmp_path, **options))
     assert not any(tmp_path.iterdir())
 
 

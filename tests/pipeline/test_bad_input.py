@@ -87,6 +87,7 @@ def refused(run_train: Callable[..., Any], tmp_path: Path) -> Callable[..., None
     ("arguments", "says"),
     [
         ("--agent dqnn", ("no agent 'dqnn'", "did you mean 'dqn'", "--agent")),
+        ("--agent PPO", ("no agent 'PPO'", "did you mean 'ppo'")),
         ("--agent planning", ("no agent 'planning'", "known: ppo, dqn")),
         ("--task SlateRank-v9", ("no task 'SlateRank-v9'", "did you mean 'SlateRank-v0'")),
         ("--preset smok", ("no preset 'smok'", "demo, smoke, full")),
@@ -151,6 +152,18 @@ def test_logs_that_are_a_file(run_train: Callable[..., Any], tmp_path: Path) -> 
     (tmp_path / "logs").write_text("mine")
     check(run_train("--preset", "smoke", "--logs", tmp_path / "logs"), "is a file, not a folder")
     assert (tmp_path / "logs").read_text() == "mine"
+
+
+def test_logs_where_no_folder_can_be_made(run_train: Callable[..., Any], tmp_path: Path) -> None:
+    proc = Path("/proc/slategym")
+    if not proc.parent.is_dir():
+        pytest.skip("no /proc here, which takes no folders")
+    check(run_train("--preset", "smoke", "--logs", proc), "no folder can be made at /proc/slategym", "--logs")
+    check(
+        run_train("--preset", "smoke", "--logs", tmp_path / "logs", "--name", "n" * 300),
+        "longer than the disk takes",
+        "choose a shorter one",
+    )
 
 
 # --- the user's files ------------------------------------------------------------------------------------------
