@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
 __all__ = [
+    "TABLES",
     "Checkpoint",
     "LearnerConfig",
     "read_checkpoint",
     "read_parameters",
     "read_training_state",
+    "task_differences",
     "task_of",
     "write_checkpoint",
 ]
@@ -50,6 +52,9 @@ _FORMAT = 2
 """1: without the state of users, generators and replay. 2: with them."""
 _META = "slategym.json"
 _TRAINING = "training/"
+TABLES = ("n_categories", "tables", "relevance", "prices")
+"""Entries of `task_of` that say which tables the weights were learned with."""
+_LATER = ("relevance", "prices")
 _CONFIGS: dict[str, type[PPOConfig] | type[DQNConfig]] = {"ppo": PPOConfig, "dqn": DQNConfig}
 
 
@@ -75,7 +80,7 @@ def agent_of(config: LearnerConfig) -> str:
 
 
 def task_of(world: World, task: TaskConfig) -> dict[str, Any]:
-    """What a policy's weights are bound to: sizes, columns, and the digest of the tables."""
+    """What a policy's weights are bound to: sizes, columns, and digests of the tables."""
     features = world.features
     return {
         "slate_size": task.slate_size,
@@ -88,20 +93,41 @@ def task_of(world: World, task: TaskConfig) -> dict[str, Any]:
         "vector_size": int(features.item_vectors.shape[1]),
         "numeric_names": list(features.numeric_names),
         "n_categories": int(features.n_categories),
-        "tables": _digest(features),
+        **_digests(features),
     }
 
 
-def _digest(features: FeatureTables) -> str:
-    digest = hashlib.sha256()
-    for table in (
-        features.item_vectors,
-        features.query_vectors,
-        features.item_numeric,
-        features.item_category,
-    ):
-        digest.update(np.ascontiguousarray(table).tobytes())
-    return digest.hexdigest()[:16]
+def task_differences(found: Mapping[str, Any], wanted: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    """The entries `keys` in which two descriptions by `task_of` differ, as `differences` tells them.
+
+    Checkpoints from before relevance and prices were told apart do not name them; nothing is known against those.
+    """
+    keys = [key for key in keys if key in found or key not in _LATER]
+    return differences({key: found.get(key) for key in keys}, {key: wanted.get(key) for key in keys})
+
+
+def _digests(features: FeatureTables) -> dict[str, str]:
+    """Digests of all that networks read of the public tables, and of what purchases are worth."""
+    relevance = features.relevance
+    biases = np.array([relevance.click_bias, relevance.purchase_bias])
+    margin = [] if features.margin is None else [features.margin]
+    parts: dict[str, Sequence[NDArray[Any]]] = {
+        "tables": (
+            features.item_vectors,
+            features.query_vectors,
+            features.item_numeric,
+            features.item_category,
+        ),
+        "relevance": (relevance.item, relevance.click_query, relevance.purchase_query, biases),
+        "prices": (features.price, *margin),
+    }
+    found = {}
+    for name, tables in parts.items():
+        digest = hashlib.sha256()
+        for table in tables:
+            digest.update(np.ascontiguousarray(table).tobytes())
+        found[name] = digest.hexdigest()[:16]
+    return found
 
 
 def write_checkpoint(

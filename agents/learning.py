@@ -18,11 +18,12 @@ from torch.utils.tensorboard import SummaryWriter
 from agents.building import Learner, TrainingEnv, build_learner, build_policy, settle_threads
 from agents.callbacks import CheckpointCallback, EvaluationCallback, MetricsCallback
 from agents.checkpoint import (
+    TABLES,
     Checkpoint,
     LearnerConfig,
-    differences,
     read_checkpoint,
     read_parameters,
+    task_differences,
     task_of,
     write_checkpoint,
 )
@@ -74,8 +75,8 @@ def train_agent(
         options: Checkpoints, evaluation, logging.
         callbacks: Further SB3 callbacks. Their own state is not kept in checkpoints.
         resume_from: A `last_model.zip` of the same configuration, task and seed to go on from.
-        start_from: A checkpoint whose weights to begin with; optimiser, schedules and counters are fresh. Not used
-            on a resume.
+        start_from: A checkpoint whose weights, with the optimiser's moments, to begin with; schedules and counters are
+            fresh. Not used on a resume.
         ranks: The processes that train together; None: this one alone.
 
     Returns:
@@ -178,14 +179,14 @@ def policy_of(model: Learner, *, temperature: float = 0.0) -> LearnedPolicy:
 def load_policy(
     path: Path, world: World, task: TaskConfig, *, temperature: float = 0.0, device: str = "cpu"
 ) -> LearnedPolicy:
-    """The policy in a checkpoint, over the tables of `world` (those it was trained with, or like them).
+    """The policy in a checkpoint, over the tables of `world`: those it was trained with.
 
     Raises:
-        InputError: No checkpoint, or one for other sizes or columns.
+        InputError: No checkpoint, or one for other sizes, columns or tables.
     """
     about = read_checkpoint(path)
     bound = task_of(world, task)
-    wrong = differences({k: about.task.get(k) for k in SIZES}, {k: bound[k] for k in SIZES})
+    wrong = task_differences(about.task, bound, (*SIZES, *TABLES))
     if wrong:
         raise InputError(
             "this policy was trained for another task: " + "; ".join(wrong),

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from agents.building import Learner
 from agents.chance import global_chance, restore_global_chance
 from agents.checkpoint import (
+    TABLES,
     Checkpoint,
     LearnerConfig,
     differences,
     read_checkpoint,
     read_parameters,
     read_training_state,
+    task_differences,
 )
 from agents.ranks import Ranks
 from behavior.errors import InputError
@@ -79,7 +81,10 @@ def go_on_from(
 
 
 def begin_with(path: Path, model: Learner, config: LearnerConfig, bound: Mapping[str, Any]) -> None:
-    """Give `model` the weights of a checkpoint; its optimiser, counters and schedules stay fresh.
+    """Give `model` the weights of a checkpoint and the moments of their optimiser; counters and schedules stay fresh.
+
+    Adam's first steps without moments move every weight by the whole step size, whatever its gradient: they would undo
+    what the weights have learned.
 
     Args:
         path: A checkpoint of the same kind of learner, network, sizes and tables; all else may differ.
@@ -95,15 +100,18 @@ def begin_with(path: Path, model: Learner, config: LearnerConfig, bound: Mapping
         f"network.{line}"
         for line in differences(dataclasses.asdict(before.config.network), dataclasses.asdict(config.network))
     ]
-    alike = (*SIZES, "n_categories", "tables")
-    wrong += differences({k: before.task.get(k) for k in alike}, {k: bound.get(k) for k in alike})
+    wrong += task_differences(before.task, bound, (*SIZES, *TABLES))
     if wrong:
         raise InputError(
             "the weights of this checkpoint do not fit: " + "; ".join(wrong),
             where=str(path),
             mend="begin with a checkpoint of the same agent, network, task sizes and tables, or with none",
         )
-    model.policy.load_state_dict(read_parameters(path, str(model.device))["policy"])
+    found = read_parameters(path, str(model.device))
+    model.policy.load_state_dict(found["policy"])
+    optimiser = model.policy.optimizer
+    own = optimiser.state_dict()["param_groups"]  # step sizes are of this configuration
+    optimiser.load_state_dict({"state": found["policy.optimizer"]["state"], "param_groups": own})
 
 
 def best_so_far(best: Path | None, figure: str) -> float:
@@ -128,7 +136,7 @@ def _refuse_another(before: Checkpoint, config: LearnerConfig, bound: Mapping[st
     if not changed:
         found = differences(dataclasses.asdict(before.config), dataclasses.asdict(config))
         changed = [line for line in found if not line.startswith(_MAY_CHANGE)]
-    changed += differences(before.task, bound)
+    changed += task_differences(before.task, bound, sorted(before.task.keys() | bound.keys()))
     if changed:
         raise InputError(
             "this checkpoint is of another configuration: " + "; ".join(changed),

@@ -224,15 +224,22 @@ def test_resuming_restores_weights_and_optimiser(config: LearnerConfig, tmp_path
 
 
 @BOTH
-def test_a_warm_start_takes_the_weights_alone(config: LearnerConfig, tmp_path: Path) -> None:
+def test_a_warm_start_takes_the_weights_and_their_moments_alone(
+    config: LearnerConfig, tmp_path: Path
+) -> None:
     options = TrainingOptions(folder=tmp_path, progress=False)
     teacher = train_agent(config, WORLD, TASK, total_steps=256, seed=1, options=options)
     last, quiet = tmp_path / "last_model.zip", TrainingOptions(progress=False)
-    pupil = train_agent(config, WORLD, TASK, total_steps=0, seed=2, options=quiet, start_from=last)
+    slower = replace(config, learning_rate=config.learning_rate / 2)
+    pupil = train_agent(slower, WORLD, TASK, total_steps=0, seed=2, options=quiet, start_from=last)
     for name, tensor in teacher.policy.state_dict().items():
         assert torch.equal(tensor, pupil.policy.state_dict()[name])
     assert pupil.num_timesteps == 0
-    assert not pupil.policy.optimizer.state_dict()["state"]
+    mine, theirs = (m.policy.optimizer.state_dict() for m in (teacher, pupil))
+    assert mine["state"]
+    for i, moments in mine["state"].items():
+        assert all(torch.equal(moments[key], theirs["state"][i][key]) for key in ("exp_avg", "exp_avg_sq"))
+    assert theirs["param_groups"][0]["lr"] != mine["param_groups"][0]["lr"]
     other = replace(TASK, slate_size=3)
     with pytest.raises(InputError, match="slate_size is 4 there and 3 here"):
         train_agent(config, WORLD, other, total_steps=64, options=quiet, start_from=last)
@@ -271,6 +278,42 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="tables is"):
         train_agent(PPO_SMALL, other, TASK, total_steps=128, options=options, resume_from=last)
     assert last.read_bytes() == bytes_before
+
+
+def test_changed_relevance_prices_or_margins_are_refused(tmp_path: Path) -> None:
+    last = _saved(PPO_SMALL, WORLD, tmp_path)
+    features = WORLD.features
+    relevance = replace(features.relevance, purchase_bias=features.relevance.purchase_bias + 0.5)
+    quiet = TrainingOptions(progress=False)
+    for part, changed in (
+        ("relevance", replace(features, relevance=relevance)),
+        ("prices", replace(features, price=features.price * np.float32(2))),
+        ("prices", replace(features, margin=np.full(60, 0.3, np.float32))),
+    ):
+        world = replace(WORLD, features=changed)
+        with pytest.raises(InputError, match=f"{part} is"):
+            load_policy(last, world, TASK)
+        for how in ({"resume_from": last}, {"start_from": last}):
+            with pytest.raises(InputError, match=f"{part} is"):
+                train_agent(PPO_SMALL, world, TASK, total_steps=128, options=quiet, **how)
+
+
+def test_checkpoints_that_do_not_name_prices_still_load(tmp_path: Path) -> None:
+    last, old = _saved(PPO_SMALL, WORLD, tmp_path), tmp_path / "old.zip"
+    with zipfile.ZipFile(last) as archive, zipfile.ZipFile(old, "w") as rewritten:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name == "slategym.json":
+                meta = json.loads(data)
+                del meta["task"]["prices"], meta["task"]["relevance"]
+                data = json.dumps(meta).encode()
+            rewritten.writestr(name, data)
+    page = some_pages()
+    np.testing.assert_array_equal(
+        load_policy(old, WORLD, TASK).scores(page), load_policy(last, WORLD, TASK).scores(page)
+    )
+    quiet = TrainingOptions(progress=False)
+    train_agent(PPO_SMALL, WORLD, TASK, total_steps=128, options=quiet, resume_from=old)
 
 
 def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
