@@ -12,7 +12,7 @@ from behavior.errors import InputError
 from benchmarks.speed.docs import RESULTS, fill_blocks
 from benchmarks.speed.table import number
 
-__all__ = ["tables_of", "write_docs"]
+__all__ = ["table_of_longer", "tables_of", "write_docs"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = _ROOT / "docs" / "learning.md"
@@ -20,9 +20,18 @@ PICTURES = _ROOT / "docs" / "pictures"
 
 
 def write_docs(
-    kept: Path = RESULTS / "learning_tasks.json", document: Path = DOCUMENT, pictures: Path = PICTURES
+    kept: Path = RESULTS / "learning_tasks.json",
+    longer: Path = RESULTS / "learning_longer.json",
+    document: Path = DOCUMENT,
+    pictures: Path = PICTURES,
 ) -> dict[str, Any]:
     """Fill the document, draw the pictures; gives the kept result.
+
+    Args:
+        kept: The result of the whole table.
+        longer: That of the cells that were trained longer; where there is none, its table says so.
+        document: What is filled.
+        pictures: Where the pictures go.
 
     Raises:
         InputError: There is no result, or the document has no place for its tables.
@@ -52,7 +61,10 @@ def write_docs(
             ("seconds", "Score of the validation users against seconds of training, a panel a task"),
         )
     )
-    written = fill_blocks(document, tables_of(found) | {"learning-pictures": shown})
+    more = {"learning-longer": "Not measured yet."}
+    if longer.is_file():
+        more["learning-longer"] = table_of_longer(json.loads(longer.read_text(encoding="utf-8")))
+    written = fill_blocks(document, tables_of(found) | more | {"learning-pictures": shown})
     print(f"{document.name}: {', '.join(written)}", file=sys.stderr)
     return found
 
@@ -89,6 +101,31 @@ def tables_of(found: Mapping[str, Any]) -> dict[str, str]:
         rows, scored, future, "{task}: {who}, above {who}-gamma-0", _difference(rows)
     )
     return tables
+
+
+def table_of_longer(found: Mapping[str, Any]) -> str:
+    """One line for each task and agent that was trained longer."""
+    rows = {row["case"]: row for row in found["cases"]}
+    columns = (
+        ("seconds of training", "training", _value),
+        ("score", "score", _value),
+        ("share of random to belief", "share of random to belief", _share),
+        ("share of random to planning", "share of random to planning", _share),
+        ("above relevance order", "above relevance", _difference(rows)),
+    )
+    lines = [
+        f"Budget of a cell: {found['budget']}.\n",
+        "| task | agent | " + " | ".join(title for title, _, _ in columns) + " |",
+        "|---|---|" + "---:|" * len(columns),
+    ]
+    for task in dict.fromkeys(curve["task"] for curve in found["curves"]):
+        for agent in agents_of(found):
+            if f"{task}: {agent}, score" not in rows:
+                continue
+            cases = [(f"{task}: {agent}, {what}", show) for _, what, show in columns]
+            shown = [show(rows[case]) if case in rows else "" for case, show in cases]
+            lines.append(f"| {task} | {agent} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
 
 
 def _grid(
