@@ -18,8 +18,10 @@ from tqdm import tqdm
 from agents.base import Policy
 from agents.building import Learner, TrainingEnv, build_learner
 from agents.checkpoint import Checkpoint, LearnerConfig, write_checkpoint
+from agents.dqn.policy import SlateQPolicy
 from agents.learned_policy import LearnedPolicy
 from agents.offline.transitions import LogTransitions
+from agents.ppo.policy import PlackettLucePolicy
 from agents.ranks import Ranks
 from agents.settings import ABOVE_ZERO, check_numbers
 from behavior.errors import InputError
@@ -170,7 +172,7 @@ def fit_to_log(
         if not learned.size:
             learned, held = rows, rows[:0]
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(weights, lr=config.learning_rate)
+    optimiser = network.optimizer  # the learner's own: whoever goes on from here takes its moments along
     shuffler = np.random.default_rng(seed)
     total = config.epochs * -(-learned.size // config.batch_size)
     metrics = {
@@ -180,7 +182,7 @@ def fit_to_log(
     curve: list[dict[str, float]] = []
     keeping = keep_best and held.size > 0
     best = {name.removeprefix("before_"): value for name, value in metrics.items()}
-    kept = copy.deepcopy(network.state_dict()) if keeping else {}
+    kept = _copied(network) if keeping else ({}, {})
     done = 0
     with tqdm(total=total, desc=label, unit="batch", leave=False, disable=None if progress else True) as bar:
         for _ in range(config.epochs):
@@ -203,14 +205,20 @@ def fit_to_log(
                 bar.update()
             curve.append(_means(network, log, held, loss, extra, config, device))
             if keeping and curve[-1]["loss"] < best["loss"]:
-                best, kept = curve[-1], copy.deepcopy(network.state_dict())
+                best, kept = curve[-1], _copied(network)
             bar.set_postfix({name: f"{value:.4f}" for name, value in curve[-1].items()})
     network.eval()
     if keeping:
-        network.load_state_dict(kept)
+        network.load_state_dict(kept[0])
+        optimiser.load_state_dict(kept[1])
     return OfflineResult(
         model, learner, name, bound, metrics | (best if keeping else curve[-1]), tuple(curve)
     )
+
+
+def _copied(network: PlackettLucePolicy | SlateQPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights and optimiser as they stand."""
+    return copy.deepcopy(network.state_dict()), copy.deepcopy(network.optimizer.state_dict())
 
 
 def _batch(

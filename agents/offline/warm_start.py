@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from stable_baselines3.common.logger import Logger
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from agents.checkpoint import LearnerConfig, task_of
 from agents.dqn.config import DQNConfig
 from agents.dqn.learner import SlateDQN
-from agents.offline.actor import actor_of, response_losses, slot_returns
+from agents.offline.actor import actor_of, response_losses, slot_returns, surprises
 from agents.offline.fitting import FittingConfig, LogBatch, Losses, OfflineResult, fit_to_log, fresh_learner
 from agents.offline.lanes import fill_replay
 from agents.offline.transitions import LogTransitions
@@ -104,20 +104,43 @@ def _warm_ppo(
             total, found["clone"] = total + config.clone_coef * likeness, likeness
         return {"loss": total, **found}
 
-    return fit_to_log(
+    def outlook_loss(batch: LogBatch) -> Losses:
+        page = policy.page(batch.observations)
+        shown, state = page.shown(batch.slates), policy.critic(page).detach()
+        foretold = policy.outlook.realised(shown, state, batch.click, batch.purchase)
+        return {"loss": (batch.extra["surprise"] - foretold).square().mean()}
+
+    shared: dict[str, Any] = {
+        "name": "ppo",
+        "bound": task_of(world, task),
+        "seed": seed,
+        "device": device,
+        "progress": progress,
+    }
+    taught = fit_to_log(
         model,
         learner,
         log,
         loss,
         config,
-        name="ppo",
-        bound=task_of(world, task),
         extra={"own": own, "rest": rest},
-        seed=seed,
-        device=device,
         label="warm start of ppo",
-        progress=progress,
+        **shared,
     )
+    # The outlook explains errors of the critic, and so comes after it.
+    surprise = surprises(policy, log, learner, own)
+    later = fit_to_log(
+        model,
+        learner,
+        log,
+        outlook_loss,
+        config,
+        extra={"surprise": surprise},
+        label="outlook of ppo",
+        **shared,
+    )
+    outlook = {name.replace("loss", "outlook"): value for name, value in later.metrics.items()}
+    return replace(taught, metrics={**taught.metrics, **outlook})
 
 
 def _warm_dqn(
