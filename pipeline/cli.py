@@ -33,7 +33,7 @@ presets:
 examples:
   python train.py
   python train.py --preset smoke --agent dqn
-  python train.py --data open-bandit --data-path obd/random/all
+  python train.py --data open-bandit:obd/random/all
   python train.py --data clicks.csv --catalog products.csv --columns columns.yaml
   python train.py --resume logs/RUN
 """

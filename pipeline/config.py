@@ -30,8 +30,9 @@ class SourceOptions:
     """Where the logged behaviour comes from."""
 
     data: str = "demo"
-    """'demo' (the embedded store), 'open-bandit' (with --data-path), 'icecat' (the demo store stocked with real
-    products and judged queries, with --data-path), or the path of your own interaction log (CSV or Parquet)."""
+    """'demo' (the embedded store), 'icecat' (the demo store stocked with real products and judged queries, with
+    --data-path), the path of your own interaction log (CSV or Parquet), or FORMAT:PATH, such as
+    open-bandit:obd/random/all (`python -m behavior formats` lists them; docs/logs)."""
     data_path: Path | None = None
     """The folder of a published data set, as it was published."""
     catalog: Path | None = None
@@ -44,6 +45,10 @@ class SourceOptions:
     """Repairs of the log that you allow by name: sort, derive-steps, positions-from-one, drop-duplicates,
     drop-unknown-items, purchase-implies-click, assume-utc, to-utc. Each is counted in the summary; nothing is
     repaired in silence."""
+    gap_minutes: float | None = None
+    """For formats that do not know visits: the pause after which a user's events are a new one. 30 if not given."""
+    positive_from: float | None = None
+    """For formats that do not know clicks: the smallest rating, or share watched, that counts as one."""
     store_seed: int = 0
     """Seed of the demo store: catalogue, queries, users and log."""
     store_size: Literal["default", "tiny"] = "default"

@@ -51,8 +51,18 @@ class ShopData:
 
 
 def load_shop(config: TrainConfig) -> ShopData:
-    """`read_source` as a run is configured."""
-    return read_source(config.source, progress=not config.run.quiet)
+    """`read_source` as a run is configured.
+
+    Raises:
+        InputError: As `read_source`; or a log that the simulator of the run cannot be fitted to, told before text
+            encoders and learners have spent their time on it.
+    """
+    from simulators.fitting.checks import FAMILIES, check_shown_and_clicked
+
+    shop = read_source(config.source, progress=not config.run.quiet)
+    if config.user.simulator in FAMILIES:  # a plug-in says itself what it needs
+        check_shown_and_clicked(shop.train.item, shop.train.click, shop.train.n_sessions)
+    return shop
 
 
 def read_source(source: SourceOptions, *, progress: bool = True) -> ShopData:
@@ -78,6 +88,8 @@ def read_source(source: SourceOptions, *, progress: bool = True) -> ShopData:
             columns=source.columns,
             candidates=source.candidates,
             repairs=source.repairs,
+            gap_minutes=source.gap_minutes,
+            positive_from=source.positive_from,
             progress=progress,
         )
         catalog, log = dataset.catalog, dataset.log

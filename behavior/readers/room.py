@@ -54,5 +54,5 @@ def check_room(path: Path, growth: float = GROWTH) -> None:
             f"the file has {path.stat().st_size / 1e9:,.1f} GB; read whole it needs about {need / 1e9:,.1f} GB of "
             f"memory, and {free / 1e9:,.1f} GB are free",
             where=str(path),
-            mend="part the file by time or by user, leave columns out, or use a machine with more memory",
+            mend="read it with `python -m behavior prepare`, part it by time or by user, or leave columns out",
         )

@@ -9,6 +9,7 @@ import pytest
 
 from behavior import InputError, load
 from behavior.readers import raw, room
+from behavior.readers.cells import read_published
 from behavior.readers.formats import FORMATS, TABLES, format_of, looks_like
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,16 @@ def test_a_file_that_does_not_fit_is_refused_before_it_is_read(
     assert len(raw.read_table(path)) == 8
     monkeypatch.setattr(room, "free_bytes", lambda: None)
     assert len(raw.read_table(path)) == 8
+
+
+def test_columns_that_are_not_read_need_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("a,long,b\n" + f"1,{'x' * 94},2\n" * 100)
+    size = path.stat().st_size
+    monkeypatch.setattr(room, "free_bytes", lambda: int(size * room.GROWTH * 0.05))
+    assert read_published(path, ("a", "b"), "a test").shape == (100, 2)  # 4 of 99 letters a row
+    with pytest.raises(InputError, match="read whole it needs about"):
+        read_published(path, ("a", "long"), "a test")
 
 
 def test_free_memory_is_a_number_here() -> None:
