@@ -163,7 +163,11 @@ def learn(
         task,
         others,
         summary=f"{agent}, {model_steps:,} user-steps in simulator {config.user.simulator}"
-        + (f"; best score on validation users {best['score']:.3f}" if "score" in best else ""),
+        + (
+            f"; best score on validation users {best['score']:.3f}, after {run.record['trained']['best_after']:,}"
+            if "score" in best
+            else ""
+        ),
     )
 
 
@@ -274,7 +278,9 @@ def _train(
         start_from=start_from,
         ranks=ranks,
     )
-    run.note("best", dict(read_checkpoint(run.path / "best_model.zip").metrics))
+    best = read_checkpoint(run.path / "best_model.zip")
+    run.note("best", dict(best.metrics))
+    run.note("trained", {"user_steps": int(model.num_timesteps), "best_after": best.num_timesteps})
     run.note("settings", {options.agent: config_to_mapping(settings)})
     return int(model.num_timesteps)
 

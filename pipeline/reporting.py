@@ -104,7 +104,7 @@ def page(
         command=run.command,
         table=table,
         verdict=found,
-        facts=_facts(config, shop, users),
+        facts=_facts(config, shop, users, run),
         warnings=_warnings(config, shop, users, off_policy),
         curves=curves,
         positions=tuple(
@@ -224,9 +224,15 @@ def _final_metrics(table: FinalTable, judged: Judgement, name: str) -> dict[str,
     }
 
 
-def _facts(config: TrainConfig, shop: ShopData, users: Users) -> tuple[tuple[str, str], ...]:
+def _facts(config: TrainConfig, shop: ShopData, users: Users, run: RunFolder) -> tuple[tuple[str, str], ...]:
     parts = (shop.train, shop.valid, shop.test)
-    learner = config.learner
+    trained = run.record.get("trained")  # what was made, which is not always what was asked for
+    agent = config.learner.agent + (
+        f", {trained['user_steps']:,} user-steps; judged as it was after {trained['best_after']:,}, "
+        "best on validation users"
+        if trained
+        else ", needs no training"
+    )
     return (
         (
             "data",
@@ -246,7 +252,7 @@ def _facts(config: TrainConfig, shop: ShopData, users: Users) -> tuple[tuple[str
         ("catalogue", f"{shop.catalog.n_items:,} items, {len(shop.queries):,} queries"),
         ("relevance model", config.relevance.encoder if shop.has_text else "item features"),
         ("simulated users", users.name),
-        ("agent", f"{learner.agent}, {learner.steps:,} user-steps"),
+        ("agent", agent),
         ("seed", str(config.run.seed)),
     )
 

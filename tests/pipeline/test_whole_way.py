@@ -225,6 +225,17 @@ def test_record(finished: Any) -> None:
     assert starts[1][1] <= starts[2][0]
 
 
+def test_the_moment_that_was_best_is_named(finished: Any) -> None:
+    from agents.checkpoint import read_checkpoint
+
+    last, best = (
+        read_checkpoint(finished.path / name).num_timesteps for name in ("last_model.zip", "best_model.zip")
+    )
+    report = (finished.path / "report.html").read_text(encoding="utf-8")
+    assert f"ppo, {last:,} user-steps; judged as it was after {best:,}, best on validation users" in report
+    assert re.search(rf"best score on validation users \d+\.\d+, after {best:,} ", finished.ended.out)
+
+
 def test_tensorboard(finished: Any) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -374,7 +385,7 @@ def test_a_baseline_is_only_judged(
     rows = rows_of(tmp_path / "mmr")
     assert rows.keys() == BASELINES
     assert not list((tmp_path / "mmr").glob("*_model.zip"))
-    assert "mmr" in (tmp_path / "mmr" / "report.html").read_text(encoding="utf-8")
+    assert "mmr, needs no training" in (tmp_path / "mmr" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
