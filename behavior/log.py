@@ -155,4 +155,6 @@ class InteractionLog:
 
 def candidates_path(path: Path) -> Path:
     """Where the companion table of the log at `path` lies."""
+    if path.suffix.lower() == ".gz":  # the reader asks for the suffix within
+        return path.with_name(f"{candidates_path(path.with_suffix('')).name}{path.suffix}")
     return path.with_name(f"{path.stem}.candidates{path.suffix}")

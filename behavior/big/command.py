@@ -21,13 +21,13 @@ class Prepare:
     """Check a log larger than memory, split it in time, and write it as arrays that are read a chunk at a time."""
 
     data: tyro.conf.Positional[str]
-    """Your log as Parquet: a file, a folder of files, or a pattern with * in quotes."""
+    """Your log (Parquet, CSV, TSV): a file, a folder of files, or a pattern with * in quotes."""
     out: Path
     """The folder of the result; a folder that is there already is never overwritten."""
     catalog: str | None = None
     """Your products (CSV, Parquet, JSON, zip of one; a folder or a pattern with * for several files)."""
     candidates: Path | None = None
-    """Each step's candidates (Parquet), if they are not beside the log as <log>.candidates.parquet."""
+    """Each step's candidates, if they are not beside the log as <log>.candidates.<suffix>."""
     columns: Path | None = None
     """Mapping file (YAML or JSON) from our column names to yours; see docs/your-own-logs.md."""
     repairs: tuple[str, ...] = ()

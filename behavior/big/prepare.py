@@ -55,13 +55,13 @@ def prepare_log(
     fits into memory.
 
     Args:
-        log: A Parquet file, a folder of them, or a pattern with `*`; the rows of several files follow each other in
-            the order of the files' names.
+        log: A file (Parquet, CSV, TSV, or `.csv.gz`), a folder of them, or a pattern with `*`; the rows of several
+            files follow each other in the order of the files' names.
         out: The folder of the result; it must not be there yet. As much again is written beside it meanwhile.
         catalog: The catalogue, or its file, folder or pattern; None: items are known by their ids alone.
         columns: Column names, or the mapping file that holds them.
         repairs: Repairs that may be made, by name. Rows that `sort` moved are counted within each part.
-        candidates: The table of candidates; None: `<stem>.candidates.parquet` beside the log, if there is one.
+        candidates: The table of candidates; None: `<stem>.candidates<suffix>` beside the log, if there is one.
         config: How much is held at a time.
         workers: Who checks the parts and writes the chunks; this process by default.
         progress: Whether to show bars.
@@ -73,15 +73,15 @@ def prepare_log(
     asked = check_repairs(repairs)
     refuse_existing(out)
     names = column_map(columns)
-    rows = open_source(log)
-    if rows.n_rows > _MOST_ROWS:
-        raise InputError("the log has too many rows", where=str(log), mend="prepare it in several pieces")
-    listed = _candidates(rows, Path(log), candidates)
-    if catalog is not None and not isinstance(catalog, Catalog):
-        catalog = read_catalog(catalog, names, progress=progress)
     with atomic_folder(out) as folder:
         work = folder / "work"
         work.mkdir()
+        rows = open_source(log, work / "texts", progress=progress)
+        if rows.n_rows > _MOST_ROWS:
+            raise InputError("the log has too many rows", where=str(log), mend="prepare it in several pieces")
+        listed = _candidates(Path(log), candidates, work / "listed", progress=progress)
+        if catalog is not None and not isinstance(catalog, Catalog):
+            catalog = read_catalog(catalog, names, progress=progress)
         with connect(work / "engine", config.engine_gb) as engine:
             survey = survey_log(engine, rows, listed, names, asked)
             n_parts = -(-rows.n_rows // config.rows_per_part)
@@ -143,14 +143,15 @@ def prepare_log(
     return open_prepared(out)
 
 
-def _candidates(rows: Source, log: Path, given: Path | str | None) -> Source | None:
-    if given is not None:
-        return open_source(given, companions=True)
-    if len(rows.files) == 1 and not log.is_dir():
-        beside = candidates_path(rows.files[0])
-        return open_source(beside, companions=True) if beside.exists() else None
-    pattern = rows.files[0].parent / "*.candidates.parquet"
-    return open_source(pattern, companions=True) if any(pattern.parent.glob(pattern.name)) else None
+def _candidates(log: Path, given: Path | str | None, scratch: Path, *, progress: bool) -> Source | None:
+    place: Path | str | None = given
+    if given is None and log.is_file():
+        beside = candidates_path(log)
+        place = beside if beside.exists() else None
+    elif given is None:
+        beside = (log if log.is_dir() else log.parent) / "*.candidates.*"
+        place = beside if any(beside.parent.glob(beside.name)) else None
+    return None if place is None else open_source(place, scratch, companions=True, progress=progress)
 
 
 def _bar(found: Iterator[Found], total: int, what: str, progress: bool) -> Iterator[Found]:

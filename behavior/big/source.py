@@ -1,4 +1,4 @@
-"""One Parquet file or many as one table, whose rows keep their number in it and their place in their file."""
+"""One file or many as one table, whose rows keep their number in it and their place in their file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from behavior.big.engine import identifier, literal
 from behavior.errors import InputError
+from behavior.readers.kinds import inner_suffix
+from behavior.readers.raw import delimited_chunks
 
 __all__ = ["ROW", "Source", "open_source"]
 
 ROW = "__row"
 """Column of the data row's number in the whole table, from 0."""
 _FILE = "__file"
-_COMPANION = ".candidates"
+_COMPANION = ".candidates."
+_TEXT = (".csv", ".tsv")
+_PATTERNS = ("*.parquet", "*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz")
+_CHUNK_ROWS = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,9 @@ class Source:
     name: str
     """As it was given, for messages."""
     files: tuple[Path, ...]
-    """The files."""
+    """The Parquet files."""
+    labels: tuple[str, ...]
+    """The files as they were given: those of texts are read from Parquet copies."""
     starts: tuple[int, ...]
     """First data row of each file in the whole table, from 0."""
     n_rows: int
@@ -56,7 +64,7 @@ class Source:
     def place(self, row: int) -> tuple[str, int]:
         """File of a data row (from 1) of the whole table, and its number (from 1) there."""
         at = bisect_right(self.starts, row - 1) - 1
-        return str(self.files[at]), row - self.starts[at]
+        return self.labels[at], row - self.starts[at]
 
     def sql(self, *expressions: str, where: str = "") -> str:
         """A query of `expressions` over all rows; the column `ROW` stands ready."""
@@ -98,19 +106,29 @@ class Source:
         return "flag" if pa.types.is_boolean(found) else "other"
 
 
-def open_source(place: Path | str, *, companions: bool = False) -> Source:
-    """Find the files and read what they say of themselves.
+def open_source(
+    place: Path | str, scratch: Path, *, companions: bool = False, progress: bool = True
+) -> Source:
+    """Find the files and read what they say of themselves; CSV and TSV are copied into Parquet first.
 
     Args:
-        place: A file, a folder (all its Parquet files), or a pattern with `*`.
+        place: A file, a folder (all its Parquet files, or else its CSV and TSV files), or a pattern with `*`.
+        scratch: A folder for copies.
         companions: Whether files of candidates (`<stem>.candidates.parquet`) count.
+        progress: Whether to show a bar.
 
     Raises:
         InputError: No such file, one that is no whole Parquet file, or files that do not go together.
     """
-    files = _files(Path(place), companions=companions)
+    given = _files(Path(place), companions=companions)
+    files = [
+        _copied(file, scratch / f"{number:06d}.parquet", progress=progress)
+        if inner_suffix(file) in _TEXT
+        else file
+        for number, file in enumerate(given)
+    ]
     starts, n_rows, schema = [], 0, None
-    for file in files:
+    for file, label in zip(files, given, strict=True):
         try:
             found = pq.ParquetFile(file)
             mine, count = found.schema_arrow, int(found.metadata.num_rows)
@@ -120,35 +138,67 @@ def open_source(place: Path | str, *, companions: bool = False) -> Source:
                 where=str(file),
                 mend="write the file again; a Parquet file is readable only when it was closed",
             ) from error
-        _same_columns(mine, schema, file, files[0])
+        _same_columns(mine, schema, label, given[0])
         schema = mine if schema is None else schema
         starts.append(n_rows)
         n_rows += count
     if n_rows == 0:
         raise InputError("the file has no rows", where=str(place), mend="give a file with at least one row")
-    return Source(name=str(place), files=tuple(files), starts=tuple(starts), n_rows=n_rows, schema=schema)
+    return Source(
+        name=str(place),
+        files=tuple(files),
+        labels=tuple(map(str, given)),
+        starts=tuple(starts),
+        n_rows=n_rows,
+        schema=schema,
+    )
 
 
 def _files(place: Path, *, companions: bool) -> list[Path]:
     if place.is_dir():
-        found = sorted(place.glob("*.parquet"))
+        found = sorted(place.glob(_PATTERNS[0])) or sorted(
+            file for pattern in _PATTERNS[1:] for file in place.glob(pattern)
+        )
     elif any(sign in place.name for sign in "*?[") and not place.exists():
         found = sorted(place.parent.glob(place.name))
     else:
         if not place.exists():
             raise InputError("the file does not exist", where=str(place), mend="check the path")
-        if place.suffix.lower() != ".parquet":
-            raise InputError(
-                f"files of the kind '{place.suffix or place.name}' are not streamed",
-                where=str(place),
-                mend="bring a big log as Parquet, one file or many; smaller logs of other kinds are read whole",
-            )
-        return [place]
+        found, companions = [place], True
     if not companions:
-        found = [file for file in found if not file.stem.endswith(_COMPANION)]
+        found = [file for file in found if _COMPANION not in file.name]
     if not found:
-        raise InputError("no Parquet file is found there", where=str(place), mend="check the path")
+        raise InputError(
+            "no Parquet, CSV or TSV file is found there", where=str(place), mend="check the path"
+        )
+    for file in found:
+        if file.suffix.lower() == ".zip" or inner_suffix(file) not in (".parquet", *_TEXT):
+            raise InputError(
+                f"files of the kind '{file.suffix or file.name}' are not streamed",
+                where=str(file),
+                mend="bring a big log as Parquet, CSV or TSV, one file or many; smaller logs are read whole",
+            )
     return found
+
+
+def _copied(file: Path, copy: Path, *, progress: bool) -> Path:
+    """The same rows as Parquet, all columns texts, as the readers of smaller logs have them."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    writer: Any = None
+    with tqdm(desc=f"read {file.name}", unit=" rows", delay=2, disable=None if progress else True) as bar:
+        try:
+            for chunk in delimited_chunks(file, _CHUNK_ROWS):
+                schema = pa.schema([(str(name), pa.string()) for name in chunk])
+                table = pa.Table.from_pandas(chunk, schema=schema, preserve_index=False)
+                writer = pq.ParquetWriter(copy, schema) if writer is None else writer
+                writer.write_table(table)
+                bar.update(len(chunk))
+        finally:
+            if writer is not None:
+                writer.close()
+    if writer is None:
+        raise InputError("the file has no rows", where=str(file), mend="give a file with at least one row")
+    return copy
 
 
 def _same_columns(mine: Any, first: Any, file: Path, other: Path) -> None:

@@ -6,7 +6,8 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +19,7 @@ from behavior.readers.kinds import broken, empty, inner_suffix, member, missing,
 from behavior.readers.lines import read_json_lines
 from behavior.readers.room import check_room
 
-__all__ = ["read_head", "read_records", "read_table"]
+__all__ = ["delimited_chunks", "read_head", "read_records", "read_table"]
 
 
 def read_table(
@@ -153,28 +154,64 @@ def _read_delimited(
     columns: Collection[str] | None,
     rows: int | None = None,
 ) -> pd.DataFrame:
-    with _open(path, progress) as stream:
-        try:
-            return pd.read_csv(
-                stream,
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                na_values=[""],
-                encoding="utf-8-sig",
-                nrows=rows,
-                usecols=None if columns is None else lambda name: name in columns,
-            )
-        except pd.errors.EmptyDataError:
-            raise empty(path) from None
-        except pd.errors.ParserError as error:
-            raise InputError(
-                f"the rows cannot be told apart: {' '.join(str(error).split())}",
-                where=str(path),
-                mend="put texts that hold a separator or a line break in double quotes",
-            ) from error
-        except UnicodeDecodeError as error:
-            raise wrong_encoding(path, error) from error
+    with _open(path, progress) as stream, _delimited_errors_named(path):
+        return pd.read_csv(
+            stream,
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            encoding="utf-8-sig",
+            nrows=rows,
+            usecols=None if columns is None else lambda name: name in columns,
+        )
+
+
+def delimited_chunks(path: Path, n_rows: int) -> Iterator[pd.DataFrame]:
+    """The rows of a CSV or TSV file, also as `.gz`, as `read_table` gives them but at most `n_rows` at a time.
+
+    Raises:
+        InputError: See `read_table`.
+    """
+    separator = "\t" if inner_suffix(path) == ".tsv" else ","
+    if not path.exists():
+        raise missing(path)
+    try:
+        yield from _delimited_chunks(path, separator, n_rows)
+    except (EOFError, OSError) as error:  # a `.gz` that is cut off
+        raise broken(path, error) from error
+
+
+def _delimited_chunks(path: Path, separator: str, n_rows: int) -> Iterator[pd.DataFrame]:
+    with (
+        _delimited_errors_named(path),
+        pd.read_csv(
+            path,
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            encoding="utf-8-sig",
+            chunksize=n_rows,
+        ) as reader,
+    ):
+        yield from reader
+
+
+@contextmanager
+def _delimited_errors_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except pd.errors.EmptyDataError:
+        raise empty(path) from None
+    except pd.errors.ParserError as error:
+        raise InputError(
+            f"the rows cannot be told apart: {' '.join(str(error).split())}",
+            where=str(path),
+            mend="put texts that hold a separator or a line break in double quotes",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise wrong_encoding(path, error) from error
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,15 +130,22 @@ def test_files_that_cannot_be_streamed(tmp_path: Path, many: pd.DataFrame) -> No
     out = tmp_path / "out"
     with pytest.raises(InputError, match="does not exist"):
         prepare_log(tmp_path / "none.parquet", out)
-    (tmp_path / "log.csv").write_text("click\n1\n")
+    (tmp_path / "log.jsonl").write_text('{"click": 1}')
     with pytest.raises(InputError, match="not streamed"):
-        prepare_log(tmp_path / "log.csv", out)
+        prepare_log(tmp_path / "log.jsonl", out)
+    for text, told in (("", "empty"), ("click,step\n", "no rows"), ('a\n"1\n', "told apart")):
+        (tmp_path / "log.csv").write_text(text)
+        with pytest.raises(InputError, match=told):
+            prepare_log(tmp_path / "log.csv", out)
+    (tmp_path / "log.csv.gz").write_bytes(gzip.compress(b"click\n" + bytes(range(48, 58)) * 999)[:40])
+    with pytest.raises(InputError, match=r"log.csv.gz"):
+        prepare_log(tmp_path / "log.csv.gz", out)
     (tmp_path / "cut.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="cut off"):
         prepare_log(tmp_path / "cut.parquet", out)
     folder = tmp_path / "log"
     folder.mkdir()
-    with pytest.raises(InputError, match="no Parquet file"):
+    with pytest.raises(InputError, match="no Parquet, CSV or TSV"):
         prepare_log(folder, out)
     many.to_parquet(folder / "a.parquet", index=False)
     many.astype({"item_id": "category", "step": "int32"}).to_parquet(folder / "b.parquet", index=False)

@@ -13,6 +13,7 @@ import pytest
 
 from behavior import Catalog, InputError, InteractionLog, LoggedSteps, load, split_steps_by_time
 from behavior.contract import check_steps
+from behavior.log import candidates_path
 
 pytest.importorskip("duckdb", reason="big logs need the extra `big`")
 
@@ -206,6 +207,19 @@ def test_many_files_are_one_log_in_the_order_of_their_names(tmp_path: Path, item
         folder, tmp_path / "out", catalog=items, columns=columns, config=SMALL, progress=False
     )
     assert_same_log(prepared, whole.log, items)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz"])
+def test_texts_are_read_as_the_readers_read_them(tmp_path: Path, suffix: str) -> None:
+    frame = shop_log(13)
+    frame["session_id"] = frame["session_id"].map(lambda name: f"{int(name[1:]):03d}")  # ids, not numbers
+    frame["query"] = frame["query"].str.replace("query 1", 'a "quoted", query')
+    path, separator = tmp_path / f"log{suffix}", "\t" if suffix == ".tsv" else ","
+    frame.to_csv(path, sep=separator, index=False)
+    candidates_of(frame).to_csv(candidates_path(path), sep=separator, index=False)
+    whole = load(path)
+    prepared = prepare_log(path, tmp_path / "out", config=SMALL, progress=False)
+    assert_same_log(prepared, whole.log, whole.catalog)
 
 
 def test_sizes_of_parts_and_chunks_change_nothing(tmp_path: Path, items: Catalog) -> None:
