@@ -39,10 +39,12 @@ __all__ = [
     "Checkpoint",
     "LearnerConfig",
     "read_checkpoint",
+    "read_meta",
     "read_parameters",
     "read_training_state",
     "task_differences",
     "task_of",
+    "write_archive",
     "write_checkpoint",
 ]
 
@@ -148,8 +150,6 @@ def write_checkpoint(
         TrainingDiverged: A weight is not finite; the file that is there is kept.
         InputError: The disk is full, or the folder cannot be written to.
     """
-    from stable_baselines3.common.save_util import save_to_zip_file
-
     if not all_finite(model.policy.state_dict().values()):
         raise TrainingDiverged(
             "weights have become infinite or undefined, and are not written over the last good ones",
@@ -157,7 +157,6 @@ def write_checkpoint(
             mend="try a lower learning rate or max_grad_norm, and look for extreme rewards",
         )
     meta = {
-        "format": _FORMAT,
         "agent": agent_of(about.config),
         "config": dataclasses.asdict(about.config),
         "task": dict(about.task),
@@ -165,9 +164,25 @@ def write_checkpoint(
         "n_updates": about.n_updates,
         "metrics": dict(about.metrics),
     }
+    write_archive(path, meta, model.get_parameters(), training)
+
+
+def write_archive(
+    path: Path,
+    meta: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    training: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write the file itself: `parameters` (state dictionaries by name), `meta`, and the arrays of `training`.
+
+    Raises:
+        InputError: The disk is full, or the folder cannot be written to.
+    """
+    from stable_baselines3.common.save_util import save_to_zip_file
+
     with atomic_path(path) as temporary, temporary.open("wb+") as file:
         try:
-            save_to_zip_file(file, data=None, params=model.get_parameters())
+            save_to_zip_file(file, data=None, params=dict(parameters))
         except RuntimeError as error:
             # torch's zip writer reports a full disk as a RuntimeError.
             raise OSError(errno.ENOSPC, f"the weights could not be written: {error}") from error
@@ -175,20 +190,20 @@ def write_checkpoint(
             for name, array in (training or {}).items():
                 with archive.open(f"{_TRAINING}{name}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
-            archive.writestr(_META, json.dumps(meta, indent=1))
+            archive.writestr(_META, json.dumps({"format": _FORMAT, **meta}, indent=1))
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """What the checkpoint at `path` says of itself.
+def read_meta(path: Path) -> dict[str, Any]:
+    """What `write_archive` was given as `meta`.
 
     Raises:
         InputError: No such file, or not a checkpoint of ours.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read(_META))
+            return dict(json.loads(archive.read(_META)))
     except FileNotFoundError:
         raise InputError("there is no such checkpoint", where=str(path), mend="check the path") from None
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
@@ -197,6 +212,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
             where=str(path),
             mend="name a best_model.zip or last_model.zip that training has written",
         ) from None
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """What the checkpoint at `path` says of itself.
+
+    Raises:
+        InputError: No such file, or not a checkpoint of a learner of ours.
+    """
+    meta = read_meta(path)
     if meta.get("format") == 1:
         raise InputError(
             "this checkpoint is of an earlier version, which kept neither users nor replay nor random states",

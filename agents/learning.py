@@ -22,6 +22,7 @@ from agents.checkpoint import (
     Checkpoint,
     LearnerConfig,
     read_checkpoint,
+    read_meta,
     read_parameters,
     task_differences,
     task_of,
@@ -35,6 +36,7 @@ from agents.ppo.config import PPOConfig
 from agents.ppo.learner import SlatePPO
 from agents.ranks import Ranks
 from agents.resuming import SIZES, begin_with, best_so_far, go_on_from, training_state
+from agents.score_policy import ScorePolicy
 from agents.value_watch import ValueCallback
 from behavior.errors import InputError
 from envs.spaces import action_space, observation_space
@@ -178,12 +180,16 @@ def policy_of(model: Learner, *, temperature: float = 0.0) -> LearnedPolicy:
 
 def load_policy(
     path: Path, world: World, task: TaskConfig, *, temperature: float = 0.0, device: str = "cpu"
-) -> LearnedPolicy:
-    """The policy in a checkpoint, over the tables of `world`: those it was trained with.
+) -> ScorePolicy:
+    """The policy in a checkpoint, a direction agent's too, over the tables of `world`: those it was trained with.
 
     Raises:
         InputError: No checkpoint, or one for other sizes, columns or tables.
     """
+    if read_meta(path).get("agent") in ("sac", "td3"):
+        from agents.directions.saving import load_direction
+
+        return load_direction(path, world, task, temperature=temperature, device=device)
     about = read_checkpoint(path)
     bound = task_of(world, task)
     wrong = task_differences(about.task, bound, (*SIZES, *TABLES))

@@ -8,12 +8,15 @@ if TYPE_CHECKING:
     from agents.directions.config import DirectionConfig
     from agents.directions.learning import train_direction
     from agents.directions.policy import DirectionPolicy
+    from agents.directions.saving import load_direction, save_direction
 
-__all__ = ["DirectionConfig", "DirectionPolicy", "train_direction"]
+__all__ = ["DirectionConfig", "DirectionPolicy", "load_direction", "save_direction", "train_direction"]
 
 _HOME = {
     "DirectionConfig": "agents.directions.config",
     "DirectionPolicy": "agents.directions.policy",
+    "load_direction": "agents.directions.saving",
+    "save_direction": "agents.directions.saving",
     "train_direction": "agents.directions.learning",
 }
 

@@ -19,7 +19,7 @@ from envs.sb3 import SlateVecEnv
 from envs.world import TaskConfig, World
 from envs.wrappers.proto import ProtoAction
 
-__all__ = ["train_direction"]
+__all__ = ["columns_of", "train_direction"]
 
 _NEVER = 2**62
 
@@ -47,12 +47,7 @@ def train_direction(
         progress: Whether to show a bar.
         callbacks: Further SB3 callbacks.
     """
-    columns = ItemColumns(
-        world.features,
-        context_size=int(world.simulator.context_size),
-        history=config.history,
-        memory=task.memory * task.slate_size,
-    )
+    columns = columns_of(config, world, task)
     env = ProtoAction(SlateVecEnv(config.n_envs, world, task, seed=seed), columns)
     shared: dict[str, Any] = {
         "learning_rate": config.step_size,
@@ -80,6 +75,16 @@ def train_direction(
     model.learn(total_steps, callback=[bar, *callbacks], log_interval=_NEVER)
     model.policy.set_training_mode(False)
     return DirectionPolicy(model.actor, world.features, columns, name=config.algorithm)
+
+
+def columns_of(config: DirectionConfig, world: World, task: TaskConfig) -> ItemColumns:
+    """The candidates' columns that have weights in the action."""
+    return ItemColumns(
+        world.features,
+        context_size=int(world.simulator.context_size),
+        history=config.history,
+        memory=task.memory * task.slate_size,
+    )
 
 
 class _Bar(BaseCallback):
