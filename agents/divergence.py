@@ -58,7 +58,7 @@ def refuse_divergence(
         raise TrainingDiverged(
             f"training has diverged{cause}: {'; '.join(wild) or 'on another rank'}",
             where="the learner's update",
-            mend=f"{first}; the last checkpoint was written before this and is kept, and start_from begins a new "
+            mend=f"{first}; a checkpoint that stands was written before this, and start_from begins a new "
             "run with its weights",
         )
 
