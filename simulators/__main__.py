@@ -173,6 +173,8 @@ def _fit_clicks(command: FitClicks) -> None:
     Console().print(found.table())
     print(found.verdict())
     for row in found.rows:
+        if row.refused:
+            print(f"{row.name} refused: {row.refused}")
         for note in () if row.model is None else row.model.notes:
             print(f"{row.name}: {note}", file=sys.stderr if note.startswith("WARNING") else sys.stdout)
     if command.json is not None:

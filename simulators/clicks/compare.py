@@ -102,7 +102,7 @@ class Comparison:
         table.add_column("")
         for row in self.rows:
             if row.scores is None or row.behind is None:
-                table.add_row(row.name, "–", "–", "–", "–", f"refused: {row.refused}")
+                table.add_row(row.name, "–", "–", "–", "–", "refused")
                 continue
             remarks = ["worse" if row.clearly_behind else ""]
             if row.scores.impossible:

@@ -50,7 +50,9 @@ def fit_click_model(
     if name == NEURAL:
         from simulators.clicks.neural import fit_neural
 
-        return fit_neural(train, early, late, config, notes, progress=progress)
+        return fit_neural(
+            train, early, late, config, notes, refit=held is None and config.refit, progress=progress
+        )
     with one_thread():
         return _fit_law(
             law, train, early, late, config, notes, refit=held is None and config.refit, progress=progress

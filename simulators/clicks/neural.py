@@ -1,12 +1,12 @@
 """A recurrent click model: reads the slate and the session, and says how likely the next click is.
 
 A GRU goes over the shown items of a session in the order in which a reader from the top would meet them, page
-after page. At each item it gets its attractiveness (the logit of a position-based model fitted beforehand: a
-table or features), its position, whether the item before was clicked, and with features the item's row; it adds
-to the logit what the clicks so far have to do with it. So the likelihood is exact: the chances given the clicks
-above multiply to that of the page, given the session's pages before. The chance before anything of the page is
-known is a sum over the clicks above: all of them on pages of up to six positions, else the mean over 64 drawn
-ones.
+after page. At each item it gets the logit of a click there by a position-based model fitted beforehand (its
+attractiveness a table or from features), the position, whether the item before was clicked, and with features the
+item's row; to the logit it adds what the clicks so far have to do with it, at first nothing. The likelihood is
+exact: the chances given the clicks above multiply to that of the page, given the session's pages before. The chance
+before anything of the page is known is a sum over the clicks above: all of them on pages of up to six positions,
+else the mean over 64 drawn ones.
 
 Source: Borisov, Markov, de Rijke, Serdyukov, "A neural click model for web search", WWW 2016.
 """
@@ -14,7 +14,7 @@ Source: Borisov, Markov, de Rijke, Serdyukov, "A neural click model for web sear
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class SlateReader(nn.Module):
         self.head = nn.Linear(hidden, 1)
         self.slope = nn.Parameter(torch.ones(()))
         self.place = nn.Parameter(torch.zeros(n_positions))
-        nn.init.zeros_(self.head.weight)  # it begins as the attractiveness alone
+        nn.init.zeros_(self.head.weight)  # it begins as its base
         nn.init.zeros_(self.head.bias)
 
     def forward(
@@ -66,7 +66,7 @@ class SlateReader(nn.Module):
         """Logits (b, L) of a click given all before, and the last state (1, b, H).
 
         Args:
-            logit: (b, L) attractiveness, 0 where nothing is shown.
+            logit: (b, L) of the base, 0 where nothing is shown.
             rows: (b, L, P) standardised, or None.
             flags: (b, L, 3) shown, clicked before, first of its page.
             position: (b, L).
@@ -109,7 +109,8 @@ class _Sessions:
 def _lay_out(base: FittedLaw, pages: ClickPages) -> _Sessions:
     design = base.basis.design(pages)
     shown = torch.from_numpy(pages.shown)
-    z = design.dense(design.logits(base.state.appeal)).float()
+    chance = base.law.marginal(design.dense(design.logits(base.state.appeal)), base.state.globals)
+    z = (chance.yes - chance.no).float()  # the base's own chance as a logit: where the network begins
     rows = None
     if base.basis.kind == "features":
         rows = torch.zeros(*design.shape, design.rows.shape[1])
@@ -133,7 +134,7 @@ class FittedReader(FittedClickModel):
     """A fitted recurrent model."""
 
     base: FittedLaw
-    """Gives attractiveness."""
+    """The position-based model that it begins from."""
     reader: SlateReader
     """The network."""
 
@@ -240,6 +241,7 @@ def fit_neural(
     config: ClickFitConfig,
     notes: list[str],
     *,
+    refit: bool,
     progress: bool = False,
 ) -> FittedReader:
     """Fit the position-based model, then the network on its logits, by Adam; stopped early on `late`.
@@ -250,6 +252,7 @@ def fit_neural(
         late: Those to stop on; None: the first epochs are taken, as many as patience says.
         config: Width, epochs, patience.
         notes: What is known of the log already.
+        refit: Whether its base is fitted once more, to all of `train`, when the network stands.
         progress: Whether to show a bar.
     """
     from simulators.clicks.fit import fit_click_model
@@ -292,6 +295,11 @@ def fit_neural(
                     stopped = True
                     break
     reader.load_state_dict(best)
+    if refit and late is not None:
+        # The later sessions were needed to stop the network; what appeals in them is not left unused.
+        whole = fit_click_model("pbm", train, replace(config, strengths=(base.strength,)))
+        assert isinstance(whole, FittedLaw)
+        base = whole
     if not stopped:
         notes.append(
             f"WARNING: the network still gained after {epochs} epochs: its figures are provisional; raise "

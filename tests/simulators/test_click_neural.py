@@ -62,6 +62,17 @@ def test_draws_follow_the_likelihood(fitted):
     assert ((count - expected) ** 2 / expected).sum() < chi2.isf(1e-7, 15), f"seed {seed}"
 
 
+def test_it_begins_as_its_base():
+    pages = make_world("pbm").pages(300, seed=5)
+    untrained = dataclasses.replace(QUICK, max_iterations=1, strengths=(10.0,))
+    reader = fit_click_model("neural", pages, untrained, held=pages)
+    for name, value in neural.SlateReader(4, 0, QUICK.hidden).state_dict().items():
+        reader.reader.state_dict()[name].copy_(value)
+    np.testing.assert_allclose(
+        reader.predict(pages).given_yes, reader.base.predict(pages).given_yes, atol=1e-5
+    )
+
+
 def test_it_remembers_the_session_and_no_other(fitted):
     click = np.zeros((4, 4), bool)
     click[0] = True
