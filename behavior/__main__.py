@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m behavior",
         description="Look into a log, check it, or write it under our column names or as arrays. "
         f"Formats: {known}.",
-        args=arguments,
+        args=(sys.argv[1:] if arguments is None else arguments) or ["--help"],
     )
     try:
         command.run(Console())

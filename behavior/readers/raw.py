@@ -18,6 +18,7 @@ from behavior.errors import InputError
 from behavior.readers.kinds import broken, empty, inner_suffix, member, missing, wrong_encoding
 from behavior.readers.lines import read_json_lines
 from behavior.readers.room import check_room
+from behavior.readers.uneven import refuse_uneven
 
 __all__ = ["delimited_chunks", "read_head", "read_records", "read_table"]
 
@@ -155,7 +156,7 @@ def _read_delimited(
     rows: int | None = None,
 ) -> pd.DataFrame:
     with _open(path, progress) as stream, _delimited_errors_named(path):
-        return pd.read_csv(
+        frame = pd.read_csv(
             stream,
             sep=separator,
             dtype=str,
@@ -165,6 +166,9 @@ def _read_delimited(
             nrows=rows,
             usecols=None if columns is None else lambda name: name in columns,
         )
+    if columns is None and rows is None:
+        refuse_uneven(frame, path, separator)
+    return frame
 
 
 def delimited_chunks(path: Path, n_rows: int) -> Iterator[pd.DataFrame]:

@@ -1,0 +1,51 @@
+"""Rows of a CSV file with more or fewer cells than its header: pandas shifts the former and fills up the latter."""
+
+from __future__ import annotations
+
+import csv
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+from behavior.errors import InputError
+from behavior.readers.lines import read_lines
+
+__all__ = ["refuse_uneven"]
+
+_MOST_NAMED = 10
+
+
+def refuse_uneven(frame: pd.DataFrame, path: Path, separator: str) -> None:
+    """Raise where the rows of the file do not have as many cells as its header.
+
+    The file is gone through a second time only where its last column has empty cells, as every short row leaves one.
+
+    Args:
+        frame: All columns of the file, as pandas read them.
+        path: The file.
+        separator: What stands between the cells.
+
+    Raises:
+        InputError: Rows are too long, or too short; the first ten of the latter with their lines.
+    """
+    width = frame.shape[1]
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(
+            f"the rows have more cells than the header, which has {width}",
+            where=str(path),
+            mend="name every column in the header, and end no row with a separator",
+        )
+    if not len(frame) or not frame.iloc[:, -1].isna().any():
+        return
+    text = (line.decode("utf-8", "replace") for _, line in read_lines(path, progress=False))
+    reader = csv.reader(text, delimiter=separator)
+    short = ((reader.line_num, len(cells)) for cells in reader if 0 < len(cells) < width)
+    found = list(islice(short, _MOST_NAMED))
+    if found:
+        lines = "\n".join(f"  line {line:,}: found {cells} cells" for line, cells in found)
+        raise InputError(
+            f"rows have fewer cells than the header, which has {width}\n{lines}",
+            where=str(path),
+            mend="the file may be cut off, or a line break stands within a text: put such texts in double quotes",
+        )
