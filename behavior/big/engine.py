@@ -1,23 +1,18 @@
-"""The columnar engine (DuckDB) within a bound of memory: connection, progress, and names as SQL writes them."""
+"""The columnar engine (DuckDB) within a bound of memory: connection, and names as SQL writes them."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from behavior.errors import InputError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["connect", "identifier", "literal", "with_progress"]
-
-_POLL_SECONDS = 0.25
+__all__ = ["connect", "identifier", "literal"]
 
 
 @contextmanager
@@ -45,8 +40,6 @@ def connect(scratch: Path, engine_gb: float) -> Iterator[DuckDBPyConnection]:
     }
     connection = duckdb.connect(":memory:", config=settings)
     try:
-        connection.execute("SET enable_progress_bar = true")
-        connection.execute("SET enable_progress_bar_print = false")
         yield connection
     except duckdb.OutOfMemoryException as error:
         raise InputError(
@@ -66,24 +59,3 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def with_progress(connection: DuckDBPyConnection, sql: str, what: str, *, progress: bool) -> None:
-    """Run one long statement under a bar in per cent."""
-    ended = threading.Event()
-    with tqdm(total=100, desc=what, unit="%", delay=2, disable=None if progress else True) as bar:
-
-        def watch() -> None:
-            while not ended.wait(_POLL_SECONDS):
-                done = int(connection.query_progress())
-                if done > bar.n:
-                    bar.update(done - bar.n)
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            connection.execute(sql)
-        finally:
-            ended.set()
-            watcher.join()
-        bar.update(100 - bar.n)

@@ -86,7 +86,16 @@ def prepare_log(
             survey = survey_log(engine, rows, listed, names, asked)
             n_parts = -(-rows.n_rows // config.rows_per_part)
             (work / "rows").mkdir()
-            scatter(engine, rows, survey.select, survey.key, work / "rows", n_parts, progress=progress)
+            scatter(
+                engine,
+                rows,
+                survey.select,
+                survey.key,
+                work / "rows",
+                n_parts,
+                config.rows_per_write,
+                progress=progress,
+            )
             if listed is not None:
                 scatter(
                     engine,
@@ -95,6 +104,7 @@ def prepare_log(
                     survey.candidates_key,
                     work / "candidates",
                     n_parts,
+                    config.rows_per_write,
                     progress=progress,
                 )
         job = PartJob(

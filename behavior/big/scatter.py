@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from behavior.big.engine import identifier, literal, with_progress
+from tqdm import tqdm
+
+from behavior.big.engine import identifier, literal
 from behavior.big.source import ROW, Source
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def scatter(
     key: str,
     folder: Path,
     n_parts: int,
+    rows_per_write: int,
     *,
     progress: bool,
 ) -> None:
@@ -39,6 +42,8 @@ def scatter(
         key: The expression of the session.
         folder: Where the parts go.
         n_parts: How many there may be.
+        rows_per_write: The engine writes parts only when it has seen all rows that it is given, so that it is given
+            as many as fit into memory, and each part becomes a file for each time.
         progress: Whether to show a bar.
     """
     columns = [f"{expression} AS {identifier(name)}" for name, expression in select.items()]
@@ -46,11 +51,16 @@ def scatter(
     connection.execute(f"SET partitioned_write_max_open_files = {min(n_parts + 1, _MOST_OPEN)}")
     # Each part is put into the file's order when it is read: keeping it here would take memory.
     connection.execute("SET preserve_insertion_order = false")
-    with_progress(
-        connection,
-        f"COPY ({source.sql(*columns, ROW, part)}) TO {literal(str(folder))} "
-        f"(FORMAT parquet, PARTITION_BY (part), ROW_GROUP_SIZE {_GROUP_ROWS})",
-        f"deal out {source.name}",
-        progress=progress,
-    )
+    title = f"deal out {source.name}"
+    with tqdm(
+        total=source.n_rows, desc=title, unit=" rows", delay=2, disable=None if progress else True
+    ) as bar:
+        for low in range(0, source.n_rows, rows_per_write):
+            high = min(low + rows_per_write, source.n_rows)
+            connection.execute(
+                f"COPY ({source.sql(*columns, ROW, part, low=low, high=high)}) TO {literal(str(folder))} "
+                f"(FORMAT parquet, PARTITION_BY (part), ROW_GROUP_SIZE {_GROUP_ROWS}, OVERWRITE_OR_IGNORE, "
+                f"FILENAME_PATTERN {literal(f'{low:012d}-{{i}}')})"
+            )
+            bar.update(high - low)
     connection.execute("SET preserve_insertion_order = true")

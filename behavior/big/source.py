@@ -66,27 +66,32 @@ class Source:
         at = bisect_right(self.starts, row - 1) - 1
         return self.labels[at], row - self.starts[at]
 
-    def sql(self, *expressions: str, where: str = "") -> str:
-        """A query of `expressions` over all rows; the column `ROW` stands ready."""
-        files = "[" + ", ".join(literal(str(file)) for file in self.files) + "]"
+    def sql(self, *expressions: str, where: str = "true", low: int = 0, high: int | None = None) -> str:
+        """A query of `expressions` over the data rows `low` to `high` - 1; the column `ROW` stands ready."""
+        high = self.n_rows if high is None else high
+        ends = (*self.starts[1:], self.n_rows)
+        held = [
+            (file, start)
+            for file, start, end in zip(self.files, self.starts, ends, strict=True)
+            if start < high and end > low
+        ]
+        files = "[" + ", ".join(literal(str(file)) for file, _ in held) + "]"
         table = (
             f"read_parquet({files}, file_row_number = true, filename = {literal(_FILE)}, "
             "hive_partitioning = false)"
         )
-        if len(self.files) == 1:
-            table = f"(SELECT *, file_row_number AS {ROW} FROM {table})"
+        if len(held) == 1:  # said of the file's own rows, for the reader to skip all others
+            start = held[0][1]
+            inside = f"file_row_number >= {low - start} AND file_row_number < {high - start}"
+            table = f"(SELECT *, file_row_number + {start} AS {ROW} FROM {table} WHERE {inside})"
         else:
-            starts = ", ".join(
-                f"({literal(str(file))}, {start})"
-                for file, start in zip(self.files, self.starts, strict=True)
-            )
+            starts = ", ".join(f"({literal(str(file))}, {start})" for file, start in held)
             offsets = f"(VALUES {starts}) AS o({_FILE}, start)"
             table = (
                 f"(SELECT t.*, t.file_row_number + o.start AS {ROW} FROM {table} t JOIN {offsets} "
-                f"ON t.{_FILE} = o.{_FILE})"
+                f"ON t.{_FILE} = o.{_FILE} WHERE {ROW} >= {low} AND {ROW} < {high})"
             )
-        chosen = f"SELECT {', '.join(expressions)} FROM {table}"
-        return f"{chosen} WHERE {where}" if where else chosen
+        return f"SELECT {', '.join(expressions)} FROM {table} WHERE {where}"
 
     def column(self, name: str, n_rows: int) -> Iterator[pd.Series]:
         """One column, at most `n_rows` rows at a time."""
