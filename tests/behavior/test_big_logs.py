@@ -19,7 +19,7 @@ pytest.importorskip("duckdb", reason="big logs need the extra `big`")
 
 from behavior.big import BigLogConfig, PreparedLog, open_prepared, prepare_log
 
-SMALL = BigLogConfig(rows_per_part=200, pages_per_chunk=16)
+SMALL = BigLogConfig(rows_per_part=200, rows_per_write=330, pages_per_chunk=16)
 N_ITEMS = 30
 
 
