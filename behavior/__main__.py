@@ -38,6 +38,9 @@ class Source:
     """For formats that do not know visits: the pause after which a user's events are a new one. 30 if not given."""
     positive_from: float | None = None
     """For formats that do not know clicks: the smallest rating, or share watched, that counts as one."""
+    actions: tuple[str, ...] = ()
+    """For events whose names your shop chose itself, YOURS=OURS, such as product_click=click; ours are impression,
+    click and purchase."""
 
     def load(self) -> Dataset:
         """Read and validate."""
@@ -49,6 +52,7 @@ class Source:
             candidates=self.candidates,
             gap_minutes=self.gap_minutes,
             positive_from=self.positive_from,
+            actions=self.actions,
         )
 
 

@@ -40,6 +40,7 @@ def load(
     candidates: Path | str | None = None,
     gap_minutes: float | None = None,
     positive_from: float | None = None,
+    actions: Collection[str] = (),
     progress: bool = True,
 ) -> Dataset:
     """Read and validate catalogue and log.
@@ -55,6 +56,7 @@ def load(
         candidates: The log's table of candidates; None: the one beside the log, if there is one.
         gap_minutes: Pause after which a new visit begins, for formats that do not know visits; None: 30.
         positive_from: Smallest rating (share watched) that counts as a click, for formats without clicks.
+        actions: Names of events that the shop chose itself, as `theirs=ours`; ours are impression, click, purchase.
         progress: Show a bar where reading lasts longer than two seconds.
 
     Raises:
@@ -62,7 +64,7 @@ def load(
             they must be.
     """
     from behavior.readers.formats import TABLES, format_of
-    from behavior.readers.options import ReadOptions
+    from behavior.readers.options import ReadOptions, action_names
     from behavior.readers.tables import column_map, read_catalog, read_log
 
     entry, place = format_of(name_or_path, path)
@@ -72,6 +74,7 @@ def load(
         "candidates": candidates,
         "gap_minutes": gap_minutes,
         "positive_from": positive_from,
+        "actions": tuple(actions) or None,
     }
     _refuse_useless(entry, given)
     names = column_map(columns)
@@ -88,6 +91,7 @@ def load(
             catalog=own,
             gap_minutes=gap_minutes,
             positive_from=positive_from,
+            actions=action_names(actions),
             progress=progress,
         )
         items, log = entry.read()(place, options)

@@ -49,6 +49,9 @@ class SourceOptions:
     """For formats that do not know visits: the pause after which a user's events are a new one. 30 if not given."""
     positive_from: float | None = None
     """For formats that do not know clicks: the smallest rating, or share watched, that counts as one."""
+    actions: tuple[str, ...] = ()
+    """For events whose names your shop chose itself, YOURS=OURS, such as product_click=click; ours are impression,
+    click and purchase."""
     store_seed: int = 0
     """Seed of the demo store: catalogue, queries, users and log."""
     store_size: Literal["default", "tiny"] = "default"

@@ -90,6 +90,7 @@ def read_source(source: SourceOptions, *, progress: bool = True) -> ShopData:
             repairs=source.repairs,
             gap_minutes=source.gap_minutes,
             positive_from=source.positive_from,
+            actions=source.actions,
             progress=progress,
         )
         catalog, log = dataset.catalog, dataset.log

@@ -1,1 +1,1 @@
-"""Readers: tables of one's own (`tables`) and public data sets as published (`open_bandit`)."""
+"""Readers: tables of one's own (`tables`), and formats as published; `formats` lists them all."""

@@ -77,7 +77,7 @@ FORMATS: dict[str, Format] = {
             lacks="propensities, prices; what a page showed where no impression was logged",
             page="docs/logs/ubi.md",
             reader="behavior.readers.ubi:read_ubi",
-            takes=("catalog", "columns", "gap_minutes"),
+            takes=("catalog", "columns", "gap_minutes", "actions"),
             marks=("ubi_queries*", "ubi_events*"),
         ),
         Format(

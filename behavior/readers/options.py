@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +12,15 @@ from behavior.errors import InputError
 from behavior.log import InteractionLog
 from behavior.numeric import check_real
 
-__all__ = ["ReadOptions", "Reader", "positive_threshold"]
+__all__ = ["ACTIONS", "ReadOptions", "Reader", "action_names", "positive_threshold"]
+
+
+ACTIONS = ("impression", "click", "purchase")
+"""What an event can mean for a log."""
+
+
+def _no_actions() -> dict[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +35,33 @@ class ReadOptions:
     """Pause after which a user's events are a new visit, in minutes; None: 30."""
     positive_from: float | None = None
     """Smallest rating (share watched) that counts as a click, where the format has no clicks."""
+    actions: Mapping[str, str] = field(default_factory=_no_actions)
+    """Names of events that the shop chose itself, to `impression`, `click` or `purchase`."""
     progress: bool = True
     """Show a bar where reading lasts longer than two seconds."""
 
 
 Reader: TypeAlias = Callable[[Path, ReadOptions], tuple[Catalog, InteractionLog]]
 """Reads catalogue and log from a file or folder; raises `InputError` for what it cannot read."""
+
+
+def action_names(written: Collection[str]) -> dict[str, str]:
+    """`their_name=our_name` as a mapping.
+
+    Raises:
+        InputError: An entry that is not written so, or whose second name is none of `ACTIONS`.
+    """
+    out: dict[str, str] = {}
+    for entry in written:
+        theirs, equals, ours = entry.partition("=")
+        if not equals or not theirs or ours not in ACTIONS:
+            raise InputError(
+                f"{entry!r} is no name of an action, expected YOURS=OURS",
+                where="--actions",
+                mend=f"write for example product_click=click; ours are {', '.join(ACTIONS)}",
+            )
+        out[theirs] = ours
+    return out
 
 
 def positive_threshold(options: ReadOptions, *, title: str, what: str, example: str) -> float:

@@ -28,8 +28,8 @@ from behavior.readers.visits import into_visits
 __all__ = ["read_ubi"]
 
 _SUFFIXES = (".ndjson", ".jsonl")
-_CLICKS = ("click", "click_through")
-_READ = (*_CLICKS, "impression", "purchase")
+_ACTIONS = {"impression": "impression", "click": "click", "click_through": "click", "purchase": "purchase"}
+"""The specification's names of what a log knows; a shop may choose names of its own."""
 
 
 @dataclass
@@ -41,6 +41,8 @@ class _Gathered:
     titles: dict[str, str] = field(default_factory=dict)
     lowest: dict[str, int] = field(default_factory=dict)
     """Smallest ordinal of an impression, by application: some count from 0, some from 1."""
+    names: dict[str, str] = field(default_factory=dict)
+    """What each action means: impression, click or purchase."""
     no_query: int = 0
     faults: list[Fault] = field(default_factory=list)
 
@@ -57,13 +59,13 @@ def read_ubi(path: Path, options: ReadOptions) -> tuple[Catalog, InteractionLog]
         path: A file of JSON lines, or a folder of them: documents of the two indexes, alone, as `_source` of an
             export, or between the action lines of a bulk file.
         options: `catalog` is the shop's own; `gap_minutes` cuts visits where events carry no session; `repairs` by
-            name, of which `purchase-implies-click` is the likely one.
+            name, of which `purchase-implies-click` is the likely one; `actions` names events as the shop does.
 
     Raises:
         InputError: Lines that are no documents, documents without what the schema requires, or no page that is known.
     """
     path = Path(path)
-    gathered = _Gathered()
+    gathered = _Gathered(names=_ACTIONS | dict(options.actions))
     for file in _files(path):
         check_room(file)
         for line, document in _documents(file, progress=options.progress):
@@ -95,7 +97,7 @@ def read_ubi(path: Path, options: ReadOptions) -> tuple[Catalog, InteractionLog]
         source=f"{path} (as a table of shown items)",
         catalog=catalog,
     )
-    passed = Counter({name: n for name, n in gathered.actions.items() if name not in _READ})
+    passed = Counter({name: n for name, n in gathered.actions.items() if name not in gathered.names})
     if passed:
         shown = ", ".join(f"{name} {n:,}" for name, n in passed.most_common(12))
         notes.append(f"events that a log has no column for are passed over: {shown}")
@@ -155,10 +157,10 @@ def _event(document: dict[str, Any], place: str, line: int, into: _Gathered) -> 
     attributes = document.get("event_attributes") or {}
     thing = attributes.get("object") or {}
     item, query_id = _text(thing.get("object_id")), _text(document.get("query_id"))
-    if not query_id or (action in _READ and not item):
+    if not query_id or (action in into.names and not item):
         into.no_query += 1
         return
-    if action not in _READ:
+    if action not in into.names:
         return
     page = into.page(query_id)
     page.query = page.query or _text(document.get("user_query"))
@@ -169,9 +171,10 @@ def _event(document: dict[str, Any], place: str, line: int, into: _Gathered) -> 
     title = _text(thing.get("description") or thing.get("name"))
     if title:
         into.titles.setdefault(item, title)
-    if action in _CLICKS:
+    meaning = into.names[action]
+    if meaning == "click":
         page.clicked.add(item)
-    elif action == "purchase":
+    elif meaning == "purchase":
         page.bought.add(item)
     else:
         ordinal = (attributes.get("position") or {}).get("ordinal")

@@ -71,6 +71,8 @@ def test_useless_options_are_refused(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(InputError, match=r"OTTO sessions .* has no use for candidates, positive_from"):
         load(f"otto:{path}", candidates="x.csv", positive_from=3)
+    with pytest.raises(InputError, match="has no use for actions"):
+        load(f"otto:{path}", actions=["a=click"])
     with pytest.raises(InputError, match=r"tables of your own.* has no use for gap_minutes"):
         load(path, gap_minutes=3)
 

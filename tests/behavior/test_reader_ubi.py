@@ -167,6 +167,24 @@ def test_a_purchase_without_a_click_needs_a_repair(tmp_path: Path) -> None:
     assert _load(path, repairs=["purchase-implies-click"]).log.rows["click"].tolist() == [1]
 
 
+def test_actions_of_ones_own_names(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path / "ubi.jsonl",
+        _event("seen", "q", "a", "10:00:00", 0),
+        _event("seen", "q", "b", "10:00:00", 1),
+        _event("product_click", "q", "b", "10:00:09"),
+        _event("click", "q", "a", "10:00:10"),
+    )
+    with pytest.raises(InputError, match="no page is known"):
+        _load(path)
+    log = _load(path, actions=["seen=impression", "product_click=click"]).log
+    assert log.rows["click"].tolist() == [1, 1]
+    assert not any("passed over: seen" in note for note in log.notes)
+    for wrong in ("seen", "seen=shown", "=click"):
+        with pytest.raises(InputError, match="expected YOURS=OURS"):
+            _load(path, actions=[wrong])
+
+
 def test_bad_documents_are_named(tmp_path: Path) -> None:
     path = _write(
         tmp_path / "ubi.jsonl",
