@@ -152,6 +152,7 @@ def _fit_clicks(command: FitClicks) -> None:
     from rich.console import Console
 
     from simulators.clicks import compare_click_models, pages_of
+    from simulators.fitting.replay import latest_sessions
 
     if command.json is not None:
         refuse_existing(command.json)
@@ -159,9 +160,10 @@ def _fit_clicks(command: FitClicks) -> None:
     tables = None
     if command.config.appeal == "features":
         tables = _features(command, shop.catalog, shop.train, shop.valid)
-    train, held = (
-        pages_of(part, n_items=shop.catalog.n_items, tables=tables) for part in (shop.train, shop.valid)
-    )
+    used = latest_sessions(shop.train, FitConfig().max_impressions)
+    if used.n_steps < shop.train.n_steps:
+        print(f"fitted to the latest {used.n_sessions:,} of {shop.train.n_sessions:,} training sessions")
+    train, held = (pages_of(part, n_items=shop.catalog.n_items, tables=tables) for part in (used, shop.valid))
     found = compare_click_models(
         train,
         held,

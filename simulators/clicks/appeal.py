@@ -28,6 +28,14 @@ _CATEGORY_PENALTY, _ITEM_PENALTY = 0.1, 0.3
 _LEAST_SCALE = 0.02  # a column that hardly ever moves must not be blown up: its weight would escape the prior
 
 
+def _no_rows() -> InputError:
+    return InputError(
+        "attractiveness from features was asked for, but the pages carry no feature rows",
+        where="appeal",
+        mend="make the pages with pages_of(steps, n_items=..., tables=features)",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """A number for each member of a group; -1 belongs to none."""
@@ -112,14 +120,11 @@ class Basis:
 
     def __init__(self, train: ClickPages, kind: AppealKind, *, items: bool = True) -> None:
         self.kind, self.items, self.n_items = kind, items, train.n_items
+        self.n_positions = train.n_positions
         self.pairs = np.unique(train.pair[train.shown])
         if kind == "features":
             if train.features is None:
-                raise InputError(
-                    "attractiveness from features was asked for, but the pages carry no feature rows",
-                    where="appeal",
-                    mend="make the pages with pages_of(steps, n_items=..., tables=features)",
-                )
+                raise _no_rows()
             values, fixed = train.features.values, train.features.penalty == 0
             self.mean = values.mean(axis=0, dtype=np.float64)
             self.scale = np.maximum(values.std(axis=0, dtype=np.float64), _LEAST_SCALE)
@@ -132,7 +137,18 @@ class Basis:
         return np.where(self.pairs[found] == pair, found, -1)
 
     def design(self, pages: ClickPages) -> Design:
-        """The shown items of `pages`."""
+        """The shown items of `pages`.
+
+        Raises:
+            InputError: The pages are not like the training pages: another length, catalogue, or no feature rows.
+        """
+        if (pages.n_positions, pages.n_items) != (self.n_positions, self.n_items):
+            raise InputError(
+                f"pages of {pages.n_positions} positions from {pages.n_items:,} items; the model was fitted to "
+                f"pages of {self.n_positions} from {self.n_items:,}",
+                where="pages",
+                mend="make them from the same log and catalogue",
+            )
         page, position = np.nonzero(pages.shown)
         item = torch.from_numpy(pages.item[pages.shown])
         if self.kind == "tables":
@@ -143,7 +159,8 @@ class Basis:
             if self.items:
                 groups.insert(0, Group(name="item", index=item, size=self.n_items, tightness=1.0))
         else:
-            assert pages.features is not None
+            if pages.features is None:
+                raise _no_rows()
             values = (pages.features.values - self.mean.astype(np.float32)) / self.scale.astype(np.float32)
             rows = torch.from_numpy(values)
             penalty = torch.from_numpy(pages.features.penalty.astype(np.float64))

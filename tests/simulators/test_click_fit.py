@@ -62,11 +62,12 @@ def test_parameters_are_found_again(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_errors_shrink_like_the_root_of_the_log(name):
-    """Sixteen times the pages: errors fall to a quarter; 0.4 leaves room for chance."""
+    """Sixteen times the pages: errors fall to a quarter; 0.4 leaves room for chance, more so where numbers are few."""
     world = make_world(name, n_queries=10, n_items=20, n_positions=6, seed=3)
     small, large = (spread(world, world.pages(n, seed=4)) for n in (5_000, 80_000))
     for key, error in large.items():
-        assert error < 0.4 * small[key] + 0.002, (key, small[key], error)
+        slack = 0.002 if key in ("attractiveness", "satisfaction") else 0.01
+        assert error < 0.4 * small[key] + slack, (key, small[key], error)
 
 
 @pytest.mark.parametrize("name", ["pbm", "ubm"])
@@ -166,6 +167,17 @@ def test_a_fit_cut_short_says_so():
     em = fit_by_em("pbm", make_world("pbm").pages(600, seed=8), max_rounds=3)
     assert not em.converged
     assert any("EM did not converge" in note for note in em.notes)
+
+
+def test_pages_of_another_log_are_refused():
+    pages = make_world("dcm").pages(300, seed=8)
+    fitted = fit_click_model("dcm", pages, PLAIN)
+    for other in (
+        dataclasses.replace(pages, item=pages.item[:, :3], click=pages.click[:, :3]),
+        dataclasses.replace(pages, n_items=99),
+    ):
+        with pytest.raises(InputError, match="the model was fitted to pages of 4 from 8"):
+            fitted.predict(other)
 
 
 def test_a_log_without_second_clicks_is_remarked_on():
