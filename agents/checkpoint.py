@@ -50,8 +50,8 @@ __all__ = [
 
 LearnerConfig = PPOConfig | DQNConfig
 
-_FORMAT = 2
-"""1: without the state of users, generators and replay. 2: with them."""
+_FORMAT = 3
+"""1: without the state of users, generators and replay. 2: with them. 3: networks with what is learned of pairs."""
 _META = "slategym.json"
 _TRAINING = "training/"
 TABLES = ("n_categories", "tables", "relevance", "prices")
@@ -221,11 +221,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
         InputError: No such file, or not a checkpoint of a learner of ours.
     """
     meta = read_meta(path)
-    if meta.get("format") == 1:
+    if meta.get("format") in range(1, _FORMAT):
         raise InputError(
-            "this checkpoint is of an earlier version, which kept neither users nor replay nor random states",
+            "this checkpoint is of an earlier version, whose networks and kept states were others",
             where=str(path),
-            mend="train anew with this version; earlier ones cannot be gone on from exactly",
+            mend="train anew with this version, or use the version that wrote it",
         )
     if meta.get("format") != _FORMAT or meta.get("agent") not in _CONFIGS:
         raise InputError(

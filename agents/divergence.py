@@ -52,14 +52,13 @@ def refuse_divergence(
         first = (
             "scale down the weights of the reward's parts, or mend the prices that they multiply"
             if extreme
-            else "try a lower learning rate or max_grad_norm, and look for extreme rewards (largest so far: "
+            else "try a lower learning rate, and look for extreme rewards (largest so far: "
             f"{largest_reward:.3g} a page)"
         )
         raise TrainingDiverged(
             f"training has diverged{cause}: {'; '.join(wild) or 'on another rank'}",
             where="the learner's update",
-            mend=f"{first}; a checkpoint that stands was written before this, and start_from begins a new "
-            "run with its weights",
+            mend=f"{first}, in a new run; a checkpoint that stands was written before this",
         )
 
 

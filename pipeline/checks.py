@@ -16,7 +16,7 @@ __all__ = ["check_config"]
 
 def check_config(config: TrainConfig) -> None:
     """Raise `InputError` for an unknown agent, task or simulator, and for numbers that make no sense."""
-    from agents.registry import agent_names
+    from agents.registry import agent_names, learner_names
 
     names = agent_names()
     if config.learner.agent not in names:
@@ -24,6 +24,12 @@ def check_config(config: TrainConfig) -> None:
             f"there is no agent {config.learner.agent!r}",
             where="--agent",
             mend=_choose(config.learner.agent, names),
+        )
+    if config.learner.warm_start != "none" and config.learner.agent not in learner_names():
+        raise InputError(
+            f"{config.learner.agent} does not learn in the simulator: it has no start to warm",
+            where=f"--warm-start {config.learner.warm_start}",
+            mend=f"leave it out, or choose --agent {' or '.join(learner_names())}",
         )
     import envs  # noqa: F401  (registers the tasks)
 

@@ -92,10 +92,11 @@ class Learned:
 
 def baselines(
     config: TrainConfig, relevance: Relevance, shop: ShopData, world: World, task: TaskConfig
-) -> dict[str, Policy]:
-    """The policies that need no training in the simulator, by name; left out where the log cannot carry one."""
+) -> tuple[dict[str, Policy], dict[str, str]]:
+    """The policies that need no training in the simulator, by name, and why others cannot be learned from the log."""
     inputs = _inputs(config, relevance, shop, world, task)
     found: dict[str, Policy] = {}
+    left_out: dict[str, str] = {}
     for name in agent_names():
         of_log = name in log_agent_names()
         if name in learner_names() or (of_log and shop.train.single_impressions):
@@ -104,11 +105,13 @@ def baselines(
             continue
         try:
             found[name] = make_agent(name, inputs)
-        except InputError:
-            if of_log:  # too few clicks or whole pages to learn from; the others always stand
-                continue
-            raise
-    return found
+        except InputError as error:
+            if not of_log:
+                raise
+            left_out[name] = (
+                error.what
+            )  # too few clicks or whole pages to learn from; the others always stand
+    return found, left_out
 
 
 def _inputs(
@@ -143,7 +146,8 @@ def learn(
         InputError: A checkpoint of another configuration, or no room for one.
         KeyboardInterrupt: After a checkpoint has been written.
     """
-    others = baselines(config, relevance, shop, world, task)
+    others, left_out = baselines(config, relevance, shop, world, task)
+    run.note("left_out", left_out)
     agent = config.learner.agent
     if agent not in learner_names():
         policy = others.get(agent)
@@ -207,7 +211,7 @@ def reopen(
     Raises:
         InputError: The run was stopped before it had a policy.
     """
-    others = baselines(config, relevance, shop, world, task)
+    others, _ = baselines(config, relevance, shop, world, task)
     if config.learner.agent not in learner_names():
         return Learned(name=None, policies=others, shown={}, summary="")
     return _learned(folder, config, world, task, others, summary="")

@@ -105,7 +105,7 @@ def page(
         table=table,
         verdict=found,
         facts=_facts(config, shop, users, run),
-        warnings=_warnings(config, shop, users, off_policy),
+        warnings=_warnings(config, shop, users, off_policy, run.record.get("left_out", {})),
         curves=curves,
         positions=tuple(
             PositionRates(label=name, click=outcome.click_by_position)
@@ -258,7 +258,11 @@ def _facts(config: TrainConfig, shop: ShopData, users: Users, run: RunFolder) ->
 
 
 def _warnings(
-    config: TrainConfig, shop: ShopData, users: Users, off_policy: Mapping[str, OffPolicyResult]
+    config: TrainConfig,
+    shop: ShopData,
+    users: Users,
+    off_policy: Mapping[str, OffPolicyResult],
+    left_out: Mapping[str, str],
 ) -> tuple[str, ...]:
     clicks = int(shop.train.click.sum())
     lines = list(shop.notes)
@@ -273,6 +277,7 @@ def _warnings(
             f"{config.task.slate_size}: from the log, only the first {config.task.slate_size} are judged."
         )
     lines += [f"The simulator {name} was not fitted: {why}" for name, why in users.refused.items()]
+    lines += [f"{name} could not be learned from the log: {why}" for name, why in left_out.items()]
     report = getattr(users.simulator, "report", None)
     lines += [] if report is None else [f"Simulator {users.name}: {note}" for note in report.notes]
     lines += [

@@ -193,7 +193,7 @@ def fit_to_log(
                 found = loss(_batch(log, at, extra, device))
                 if not torch.isfinite(found["loss"]):
                     raise InputError(
-                        f"the loss has become {float(found['loss'])}",
+                        f"the loss has become {found['loss'].item()}",
                         where=label,
                         mend="try a lower learning_rate, and look for extreme rewards",
                     )

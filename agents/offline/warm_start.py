@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from agents.offline.lanes import fill_replay
 from agents.offline.transitions import LogTransitions
 from agents.ppo.config import PPOConfig
 from agents.ppo.distribution import slot_log_prob
+from agents.settings import ABOVE_ZERO, check_choices, check_numbers
 from envs.world import TaskConfig, World
 
 __all__ = ["WarmStartConfig", "warm_start"]
@@ -41,9 +43,21 @@ class WarmStartConfig(FittingConfig):
     critic_coef: float = 0.02
     """Weight of the critic's squared error."""
     q_updates: int = 2_000
-    """DQN: minibatches of fitted Q-iteration."""
+    """DQN: minibatches of fitted Q-iteration, at most."""
+    q_passes: float = 100.0
+    """DQN: how often each page is drawn, at most, in the mean: a small log takes fewer minibatches."""
     q_target_every: int = 100
-    """DQN: minibatches between two moves of the target network, that is, in an iteration."""
+    """DQN: minibatches between two moves of the target network, that is, in an iteration; fewer where there would
+    be less than ten iterations."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_numbers(
+            self,
+            integers={"q_updates": 1, "q_target_every": 1},
+            reals={"clone_coef": (0.0, 1e6), "critic_coef": (0.0, 1e6), "q_passes": (ABOVE_ZERO, 1e9)},
+        )
+        check_choices(self, {"actor": ("keep", "clone")})
 
 
 def warm_start(
@@ -166,8 +180,9 @@ def _warm_dqn(
     model.recent = None  # all of the log is as old as the rest
     model.set_logger(Logger(folder=None, output_formats=[]))
     steps = 10
-    rounds = -(-config.q_updates // steps)
-    every = max(1, config.q_target_every // steps)
+    most = math.ceil(config.q_passes * log.n_steps / learner.batch_size)
+    rounds = -(-min(config.q_updates, most) // steps)
+    every = max(1, min(config.q_target_every // steps, rounds // 10))
     with tqdm(
         total=rounds * steps,
         desc="warm start of dqn",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -278,3 +279,21 @@ def test_what_cannot_be_learned_from(world: World, log: LogTransitions) -> None:
         CloningConfig(held_out=1.0)
     with pytest.raises(InputError, match="cap"):
         ReinforceConfig(cap=0)
+
+
+def test_a_small_log_takes_few_updates_of_dqn(world: World) -> None:
+    log = served_transitions(world, TASK, RandomPolicy(), n_steps=320, seed=1, progress=False)
+    config = WarmStartConfig(q_passes=10)
+    learner = DQNConfig(n_envs=8, batch_size=64)
+    result = warm_start(config, learner, log, world, TASK, progress=False)
+    # Ten times 320 pages, 64 to a minibatch; q_updates (2,000) would draw every page 400 times.
+    assert result.model._n_updates == pytest.approx(10 * log.n_steps / 64, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"q_passes": 0.0}, "q_passes"), ({"actor": "clonee"}, "clone"), ({"q_updates": 0}, "q_upd")],
+)
+def test_warm_starts_that_cannot_work_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        WarmStartConfig(**settings)

@@ -89,6 +89,7 @@ def refused(run_train: Callable[..., Any], tmp_path: Path) -> Callable[..., None
         ("--agent dqnn", ("no agent 'dqnn'", "did you mean 'dqn'", "--agent")),
         ("--agent PPO", ("no agent 'PPO'", "did you mean 'ppo'")),
         ("--agent planning", ("no agent 'planning'", "known: ppo, dqn")),
+        ("--agent relevance --warm-start log", ("no start to warm", "--agent ppo or dqn")),
         ("--task SlateRank-v9", ("no task 'SlateRank-v9'", "did you mean 'SlateRank-v0'")),
         ("--preset smok", ("no preset 'smok'", "demo, smoke, full")),
         ("--simulator pbmm", ("unknown simulator 'pbmm'", "did you mean 'pbm'", "--simulator")),
