@@ -29,7 +29,6 @@ from agents.dqn.replay import BlockReplay, Blocks
 from agents.dqn.returns import block_returns
 from agents.networks import PageInputs
 from agents.ranks import Ranks
-from agents.response import Response
 from agents.shown import shown_pages
 from envs.sb3 import SlateVecEnv
 
@@ -138,7 +137,7 @@ class SlateDQN(DQN):
 
     def _excluded_save_params(self) -> list[str]:
         # The tables in `policy_kwargs` belong to the data, not to the checkpoint.
-        return [*super()._excluded_save_params(), "policy_kwargs", "stopwatch", "generator", "_asked"]
+        return [*super()._excluded_save_params(), "policy_kwargs", "stopwatch", "generator"]
 
     def collect_rollouts(
         self,
@@ -184,9 +183,7 @@ class SlateDQN(DQN):
         start = time.perf_counter()
         network = self.policy.q_net
         with torch.no_grad():
-            page = network.page(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
-            values = network.values(page)
-            self._asked = page, values.response
+            values = network(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
             slates = values.best_slates(network.optimiser).cpu().numpy()
             items = values.item_values().double().cpu().numpy()  # (B, N)
         rate = 1.0 if self.num_timesteps < learning_starts else self.exploration_rate
@@ -217,7 +214,6 @@ class SlateDQN(DQN):
         ends = [infos[b]["terminal_observation"] for b in finished]
         before: Any = self._last_obs
         page = shown_pages(before["candidates"], slates, new_obs, finished, ends)
-        self._count(page.places, page.click, page.purchase)
         truncated = np.zeros_like(dones)
         last: dict[str, NDArray[Any]] = {}
         if finished.size:
@@ -237,22 +233,6 @@ class SlateDQN(DQN):
             explored=explored,
             last=last,
         )
-
-    @torch.no_grad()
-    def _count(
-        self, places: NDArray[np.int64], click: NDArray[np.float32], purchase: NDArray[np.float32]
-    ) -> None:
-        """Count the feedback (B, K) on the candidates at `places` of the page that was asked for last."""
-        tally = self.policy.q_net.page.tally
-        if tally is None:
-            return
-        page, expected = self._asked
-        at = torch.from_numpy(places).to(self.device)
-        response = Response(
-            expected.attraction.gather(1, at), expected.conversion.gather(1, at), expected.position
-        )
-        clicks, purchases = (torch.from_numpy(a).to(self.device) for a in (click, purchase))
-        tally.count(page.shown(at), response, clicks, purchases)
 
     def _update_learning_rate(self, optimizers: list[torch.optim.Optimizer] | torch.optim.Optimizer) -> None:
         """SB3's schedule, times each parameter group's own factor."""
@@ -286,8 +266,6 @@ class SlateDQN(DQN):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         network = self.policy.q_net
-        if network.page.tally is not None:
-            network.page.tally.settle(self.ranks)
         sums = torch.zeros(len(_LOGGED), device=self.device)
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, self.block, self.generator, self.recent)

@@ -15,7 +15,6 @@ from agents.dqn.values import PADDING, ChoiceValues, PageValues
 from agents.network_config import NetworkConfig
 from agents.networks import CandidateScorer, PageFeatures, PageInputs, SessionEncoder
 from agents.page_features import purchase_worth
-from agents.query_item import make_tally
 from agents.response import ResponseModel
 from encoders.features import FeatureTables
 from envs.world import RewardMix
@@ -58,10 +57,6 @@ class SlateQNetwork(BasePolicy):
         )
         self.page = PageFeatures.for_spaces(tables, observation_space, action_space)
         self.slate_size = self.page.slate_size
-        if (
-            choice == "additive"
-        ):  # where clicks exclude each other, each has no chance of its own to be counted against
-            self.page.tally = make_tally(self.page, network)
         self.choice, self.optimiser, self.crowding = choice, optimiser, crowding
         reward = reward or RewardMix()
         buy = np.append(purchase_worth(tables, reward), np.float32(0))

@@ -56,8 +56,6 @@ class SlateQPolicy(DQNPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
-        # What was counted is no estimate that has to lag behind: both networks read the same cells.
-        self.q_net_target.page.tally = self.q_net.page.tally
         items = list(self.q_net.scorer.parameters())
         own = {id(parameter) for parameter in items}
         others = [parameter for parameter in self.q_net.parameters() if id(parameter) not in own]

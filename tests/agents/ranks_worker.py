@@ -106,10 +106,8 @@ def update(ranks: Ranks, folder: Path, agent: str) -> None:
 
         BlockReplay.sample = note_blocks  # type: ignore[method-assign]
         plain_steps(model)
-        tally = model.policy.q_net.page.tally
-        assert tally is not None
-        extra = {"users": torch.from_numpy(model.get_env().users), "counted": tally.pending.clone()}  # type: ignore[union-attr]
         model.train(3, batch_size=model.batch_size)
+        extra = {"users": torch.from_numpy(model.get_env().users)}  # type: ignore[union-attr]
     weights = model.policy.state_dict()
     kept = {"read": read, "weights": weights, "steps": model.num_timesteps, **extra}
     torch.save(kept, folder / f"{agent}{ranks.rank}.pt")

@@ -119,9 +119,6 @@ def test_one_round_of_dqn(ranks_folder: Path) -> None:
     model.replay_buffer.pos = 2  # an empty replay is not asked at all
     model._update_current_progress_remaining(found[0]["steps"], 10_000)  # the learning rate of that step
     plain_steps(model)
-    tally = model.policy.q_net.page.tally  # type: ignore[union-attr]
-    tally.pending += found[0]["counted"] + found[1]["counted"]
-    assert tally.pending.any()
     model.train(3, batch_size=model.batch_size)
     assert_update_equals(model, found, before)
 
