@@ -56,7 +56,7 @@ def test_a_saved_policy_shows_the_same_pages(algorithm: Literal["sac", "td3"], t
         load_policy(path, dearer, task)
     with pytest.raises(InputError, match="slate_size is 4 there and 3 here"):
         load_policy(path, world, replace(task, slate_size=3))
-    with pytest.raises(InputError, match="or agent .(sac|td3)."):
+    with pytest.raises(InputError, match=r"or agent .(sac|td3)."):
         read_checkpoint(path)  # no learner's: no training goes on from it
 
 
