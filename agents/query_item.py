@@ -82,7 +82,10 @@ class PairTally(nn.Module):
     @torch.no_grad()
     def forward(self, query: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Corrections (B, N) of the logits of a click, and of a purchase given a click, of `items` (B, N)."""
-        logs = torch.log(self.counts[self._cells(query, items)] + self.prior)  # (B, N, 4)
+        return self._corrections(self._cells(query, items))
+
+    def _corrections(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        logs = torch.log(self.counts[cells] + self.prior)  # (B, N, 4)
         return logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 3]
 
     @torch.no_grad()
@@ -97,11 +100,12 @@ class PairTally(nn.Module):
             click: 0 or 1.
             purchase: 0 or 1.
         """
-        corrected, conversion = self(page.query, page.items)
+        cells = self._cells(page.query, page.items)
+        corrected, conversion = self._corrections(cells)
         clicked = torch.sigmoid(response.attraction - corrected + response.position)
         bought = click * torch.sigmoid(response.conversion - conversion)
         events = torch.stack((click, clicked, purchase, bought), dim=2) * page.valid.unsqueeze(2)
-        self.pending.index_add_(0, self._cells(page.query, page.items).flatten(), events.flatten(0, 1))
+        self.pending.index_add_(0, cells.flatten(), events.flatten(0, 1))
 
     def settle(self, ranks: Ranks) -> None:
         """Believe what was counted since the last time, by all ranks together."""

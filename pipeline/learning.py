@@ -108,9 +108,8 @@ def baselines(
         except InputError as error:
             if not of_log:
                 raise
-            left_out[name] = (
-                error.what
-            )  # too few clicks or whole pages to learn from; the others always stand
+            # Too few clicks or whole pages to learn from; the others always stand.
+            left_out[name] = error.what
     return found, left_out
 
 
