@@ -148,6 +148,15 @@ class _Closing:
         self.stream.close()
 
 
+_AS_TEXT: dict[str, Any] = {
+    "dtype": str,
+    "keep_default_na": False,
+    "na_values": [""],
+    "encoding": "utf-8-sig",
+}
+"""How cells are read, whole or in chunks: as they stand, and nothing but an empty one is missing."""
+
+
 def _read_delimited(
     path: Path,
     separator: str,
@@ -156,13 +165,10 @@ def _read_delimited(
     rows: int | None = None,
 ) -> pd.DataFrame:
     with _open(path, progress) as stream, _delimited_errors_named(path):
-        frame = pd.read_csv(
+        frame: pd.DataFrame = pd.read_csv(
             stream,
             sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            encoding="utf-8-sig",
+            **_AS_TEXT,
             nrows=rows,
             usecols=None if columns is None else lambda name: name in columns,
         )
@@ -192,10 +198,7 @@ def _delimited_chunks(path: Path, separator: str, n_rows: int) -> Iterator[pd.Da
         pd.read_csv(
             path,
             sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            encoding="utf-8-sig",
+            **_AS_TEXT,
             chunksize=n_rows,
         ) as reader,
     ):
