@@ -21,6 +21,8 @@ _TRUE = ("1", "true", "t", "yes", "1.0")
 _FALSE = ("0", "false", "f", "no", "0.0")
 # a zone is looked for behind a clock time only, so that the day of a bare date is not taken for an offset
 _ZONE = r"\d:\d{2}[^Z+-]*?(Z|z| ?UTC| ?GMT|[+-]\d{2}(?::?\d{2})?)$"
+_LAST_TIME = 2.0**63
+"""Nanoseconds since 1970 that no longer fit 64 bits: in 2262, far behind any visit to a shop."""
 
 
 def is_numeric_column(values: pd.Series) -> bool:
@@ -109,12 +111,13 @@ def time_unit(largest: float) -> int:
 
 def _from_numbers(size: pd.Series, exact: pd.Series, unit: int | None) -> pd.Series:
     factor = time_unit(float(size.abs().max()) if len(size) else 0.0) if unit is None else unit
-    good = np.isfinite(size.to_numpy(np.float64)) & (size.to_numpy(np.float64) >= 0)
+    counted = size.to_numpy(np.float64)
+    good = (counted >= 0) & (counted < _LAST_TIME / factor)  # false for nan, too
     out: NDArray[np.int64] = np.full(len(size), np.iinfo(np.int64).min, np.int64)
     if pd.api.types.is_integer_dtype(exact.dtype):
         out[good] = exact.to_numpy(np.int64)[good] * factor
     else:
-        out[good] = np.round(size.to_numpy(np.float64)[good] * factor).astype(np.int64)
+        out[good] = np.round(counted[good] * factor).astype(np.int64)
     return pd.Series(pd.to_datetime(out, unit="ns", utc=True), index=size.index)
 
 

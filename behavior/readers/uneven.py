@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
 from behavior.errors import InputError
-from behavior.readers.lines import read_lines
+from behavior.readers.lines import LONGEST_LINE, read_lines
 
 __all__ = ["refuse_uneven"]
 
@@ -38,10 +40,7 @@ def refuse_uneven(frame: pd.DataFrame, path: Path, separator: str) -> None:
         )
     if not len(frame) or not frame.iloc[:, -1].isna().any():
         return
-    text = (line.decode("utf-8", "replace") for _, line in read_lines(path, progress=False))
-    reader = csv.reader(text, delimiter=separator)
-    short = ((reader.line_num, len(cells)) for cells in reader if 0 < len(cells) < width)
-    found = list(islice(short, _MOST_NAMED))
+    found = list(islice(_short_rows(path, separator, width), _MOST_NAMED))
     if found:
         lines = "\n".join(f"  line {line:,}: found {cells} cells" for line, cells in found)
         raise InputError(
@@ -49,3 +48,19 @@ def refuse_uneven(frame: pd.DataFrame, path: Path, separator: str) -> None:
             where=str(path),
             mend="the file may be cut off, or a line break stands within a text: put such texts in double quotes",
         )
+
+
+def _short_rows(path: Path, separator: str, width: int) -> Iterator[tuple[int, int]]:
+    """Line and number of cells of the rows with fewer cells than `width`; empty lines are no rows."""
+    usual = csv.field_size_limit(LONGEST_LINE)  # a cell may hold a whole page of text
+    try:
+        reader = csv.reader(_text_lines(path), delimiter=separator)
+        yield from ((reader.line_num, len(cells)) for cells in reader if 0 < len(cells) < width)
+    finally:
+        csv.field_size_limit(usual)
+
+
+def _text_lines(path: Path) -> Iterator[str]:
+    """The lines of the file; a carriage return alone ends one too, as it does for pandas."""
+    for _, line in read_lines(path, progress=False):
+        yield from io.StringIO(line.decode("utf-8", "replace"), newline=None)
