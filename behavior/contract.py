@@ -59,6 +59,9 @@ def check_steps(steps: LoggedSteps, n_items: int) -> None:
     for name in ("click", "purchase", "propensity", "cascade_propensity"):
         array = getattr(steps, name)
         assert array.shape == (m, k), f"{name} has shape {array.shape}, expected ({m}, {k})"
+    if steps.dwell is not None:
+        assert steps.dwell.shape == (m, k), f"dwell has shape {steps.dwell.shape}, expected ({m}, {k})"
+        assert not (steps.dwell < 0).any(), "a dwell below 0"
     assert steps.context.shape == (m, len(steps.context_names)), "context and context_names disagree"
     assert np.isfinite(steps.context).all(), "context holds values that are not finite"
     for name in ("item", "candidates"):

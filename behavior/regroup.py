@@ -70,6 +70,7 @@ def regroup(
         item=grid(item_row, -1, np.int32),
         click=grid(rows["click"].to_numpy(), 0, np.uint8),
         purchase=grid(rows["purchase"].to_numpy(), 0, np.uint8),
+        dwell=grid(known("dwell_seconds"), np.nan, np.float32) if "dwell_seconds" in rows else None,
         candidates=_candidates(log, catalog, heads),
         propensity=grid(known("propensity"), np.nan, np.float64),
         cascade_propensity=grid(known("cascade_propensity"), np.nan, np.float64),

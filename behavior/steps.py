@@ -38,6 +38,7 @@ class LoggedSteps:
     item: NDArray[np.int32]  # (M, K) catalogue row shown at each position, -1 unknown or empty
     click: NDArray[np.uint8]  # (M, K)
     purchase: NDArray[np.uint8]  # (M, K)
+    dwell: NDArray[np.float32] | None = None  # (M, K) seconds on the product, nan unknown; None: not in the log
     candidates: NDArray[np.int32]  # (M, N) in source order, -1 padding; N = 0 where the log has none
     propensity: NDArray[np.float64]  # (M, K) of this item at this position; nan unknown
     cascade_propensity: NDArray[np.float64]  # (M, K) of the slate down to here; nan unknown
@@ -78,7 +79,8 @@ class LoggedSteps:
             return self
         cut = {
             name: getattr(self, name)[:, :n_positions]
-            for name in ("item", "click", "purchase", "propensity", "cascade_propensity")
+            for name in ("item", "click", "purchase", "dwell", "propensity", "cascade_propensity")
+            if getattr(self, name) is not None
         }
         # A cascade falls down the page, so the smallest is that of the whole; unknown (nan) stays unknown.
         whole = np.where(cut["item"] >= 0, cut["cascade_propensity"], 1.0).min(axis=1)

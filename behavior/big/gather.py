@@ -48,7 +48,7 @@ def joined_shape(parts: tuple[PartResult, ...], n_context: int) -> PageShape:
         n_positions=max(part.shape.n_positions for part in parts),
         n_candidates=max(part.shape.n_candidates for part in parts),
         n_context=n_context,
-        propensities=parts[0].shape.propensities,
+        optional=parts[0].shape.optional,
     )
 
 
@@ -83,10 +83,10 @@ def _from_part(job: GatherJob, part: PartResult, chunk: Chunk) -> NDArray[np.voi
     for name in _SAME:
         out[name] = mine[name]
     k = part.shape.n_positions
-    for name in ("item", "click", "purchase", "propensity", "cascade_propensity"):
+    for name in ("item", "click", "purchase", "dwell", "propensity", "cascade_propensity"):
         if name in (mine.dtype.names or ()):
             out[name][:, :k] = mine[name]
-    if "slate_propensity" in job.shape.propensities:
+    if "slate_propensity" in job.shape.optional:
         out["slate_propensity"] = mine["slate_propensity"]
     if part.shape.n_candidates:
         out["candidates"][:, : part.shape.n_candidates] = mine["candidates"]

@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from behavior.steps import LoggedSteps
 
-__all__ = ["PROPENSITIES", "PageShape", "blank_records", "steps_of", "to_records"]
+__all__ = ["OPTIONAL", "PageShape", "blank_records", "steps_of", "to_records"]
 
-PROPENSITIES = ("propensity", "cascade_propensity", "slate_propensity")
-"""Fields that are on disk only where the log has them."""
+OPTIONAL = {
+    "dwell": "dwell_seconds",
+    "propensity": "propensity",
+    "cascade_propensity": "cascade_propensity",
+    "slate_propensity": "slate_propensity",
+}
+"""Fields that are on disk only where the log has them, and the columns of the log that they come from."""
 
-_FILL = {"item": -1, "candidates": -1, "query": -1} | dict.fromkeys(PROPENSITIES, np.nan)
+_FILL = {"item": -1, "candidates": -1, "query": -1} | dict.fromkeys(OPTIONAL, np.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +34,8 @@ class PageShape:
     """`N`; 0 where the log has none."""
     n_context: int
     """`F`."""
-    propensities: tuple[str, ...]
-    """Those of `PROPENSITIES` that the log has."""
+    optional: tuple[str, ...]
+    """Those of `OPTIONAL` that the log has."""
 
     @property
     def dtype(self) -> np.dtype[np.void]:
@@ -51,8 +56,9 @@ class PageShape:
             fields.append(("candidates", "<i4", (self.n_candidates,)))
         if self.n_context:
             fields.append(("context", "<f4", (self.n_context,)))
-        for name in self.propensities:
-            fields.append((name, "<f8") if name == "slate_propensity" else (name, "<f8", k))
+        for name in self.optional:
+            kind = "<f4" if name == "dwell" else "<f8"
+            fields.append((name, kind) if name == "slate_propensity" else (name, kind, k))
         return np.dtype(fields)
 
 
@@ -104,6 +110,7 @@ def steps_of(
         },
         candidates=field("candidates", (m, 0), np.int32, -1),
         context=field("context", (m, 0), np.float32, 0),
+        dwell=np.ascontiguousarray(records["dwell"]) if "dwell" in held else None,
         propensity=field("propensity", (m, k), np.float64, np.nan),
         cascade_propensity=field("cascade_propensity", (m, k), np.float64, np.nan),
         slate_propensity=field("slate_propensity", (m,), np.float64, np.nan),

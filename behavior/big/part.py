@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from behavior.big.pages import PROPENSITIES, PageShape, to_records
+from behavior.big.pages import OPTIONAL, PageShape, to_records
 from behavior.big.source import ROW
 from behavior.catalog import Catalog
 from behavior.columns import ColumnMap
@@ -201,7 +201,7 @@ def _regrouped(
         n_positions=steps.slate_size,
         n_candidates=steps.candidates.shape[1],
         n_context=len(steps.context_names),
-        propensities=tuple(name for name in PROPENSITIES if name in rows),
+        optional=tuple(name for name, column in OPTIONAL.items() if column in rows),
     )
     place = part_path(job.folder, "pages", part)
     place.parent.mkdir(exist_ok=True)

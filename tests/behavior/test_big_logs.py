@@ -52,6 +52,7 @@ def shop_log(seed: int = 0, n_sessions: int = 120) -> pd.DataFrame:
                         "item_id": f"i{item}",
                         "click": click,
                         "purchase": int(click and rng.random() < 0.3),
+                        "dwell_seconds": 1.5 * position if click else None,
                         "session_end": ["left", "limit", None][session % 3] if step == pages - 1 else None,
                         "propensity": chance[position],
                         "cascade_propensity": chance[: position + 1].prod(),
@@ -139,7 +140,7 @@ def test_repairs_of_a_spoiled_log(tmp_path: Path, items: Catalog, seed: int) -> 
     frame["position"] += 1
     frame = pd.concat([frame, frame.iloc[rng.choice(len(frame), 9, replace=False)]])
     frame = frame.sample(frac=1, random_state=seed)
-    frame = frame.drop(columns=["cascade_propensity", "slate_propensity"])
+    frame = frame.drop(columns=["dwell_seconds", "cascade_propensity", "slate_propensity"])
     repairs = (
         "sort",
         "drop-duplicates",

@@ -53,6 +53,26 @@ def test_sessions_may_be_interleaved(frame: pd.DataFrame, catalog: Catalog) -> N
     )
 
 
+def test_dwell_reaches_its_place_and_is_none_where_the_log_tells_none(
+    frame: pd.DataFrame, catalog: Catalog
+) -> None:
+    assert InteractionLog.from_frame(frame).to_steps(catalog).dwell is None
+    frame["dwell_seconds"] = [4.5, 0.0, None, 7.0, None, 3.0, None, 2.0]
+    steps = InteractionLog.from_frame(frame).to_steps(catalog)
+    assert steps.dwell is not None
+    nan = np.nan
+    np.testing.assert_array_equal(
+        steps.dwell,
+        np.array([[nan, 7.0, nan], [3.0, nan, nan], [4.5, 0.0, nan], [2.0, nan, nan]], np.float32),
+    )
+    cut = steps.top(2).dwell
+    assert cut is not None
+    np.testing.assert_array_equal(cut, steps.dwell[:, :2])
+    some = steps.take(np.array([1])).dwell
+    assert some is not None
+    np.testing.assert_array_equal(some, steps.dwell[1:2])
+
+
 def test_propensities_and_ends_reach_their_places(frame: pd.DataFrame, catalog: Catalog) -> None:
     frame["propensity"] = [0.5, 0.4, 0.3, 0.2, 0.1, 0.6, 0.7, None]
     frame["cascade_propensity"] = [0.5, 0.2, 0.3, 0.06, 0.006, 0.6, 0.42, None]
