@@ -21,6 +21,7 @@ from simulators.fitting.priors import NAMED_PENALTY, row_penalty
 from simulators.fitting.queries import fit_queries, transitions_of
 from simulators.fitting.replay import Replay, latest_sessions, replay
 from simulators.fitting.report import FitReport, PartScore
+from simulators.fitting.resample import Resample, coupled_rows
 from simulators.fitting.scores import log_likelihood, log_loss, mean, perplexity, position_rates
 from simulators.fitting.tuning import fit_tuned
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
@@ -28,7 +29,7 @@ from simulators.parts.contract import Dynamics, Examination
 from simulators.parts.dynamics import FittedDynamics, OnePage
 from simulators.parts.population import EmpiricalPopulation
 
-__all__ = ["fit_simulator"]
+__all__ = ["PartFitter", "fit_simulator", "put_together"]
 
 _FEW_CLICKS = 200
 
@@ -72,17 +73,25 @@ def fit_simulator(
         seen = replay(features, used, ring=config.ring)
         held = replay(features, valid, ring=config.ring)
         tick("replayed the log")
-        fitter = _Fitter(used, features, seen, held, config, tick)
-        examination, attractiveness, clicks = fitter.clicks(name, valid)
-        conversion, purchases = fitter.purchases()
-        dynamics: Dynamics
-        later: tuple[PartScore, ...] = ()
-        if train.single_impressions:
-            dynamics = OnePage()
-            notes.append("single impressions: every simulated session is one page long")
-        else:
-            dynamics, later = fitter.dynamics(valid, notes)
-        tick("scored")
+        fitter = PartFitter(used, features, seen, held, config, tick)
+        return put_together(name, fitter, valid, notes, began)
+
+
+def put_together(
+    name: str, fitter: PartFitter, valid: LoggedSteps, notes: list[str], began: float
+) -> FittedSimulator:
+    """All parts as `fitter` fits them, with the click model `name`; `began` is when, by `time.perf_counter`."""
+    used, features, seen, config = fitter.train, fitter.features, fitter.seen, fitter.config
+    examination, attractiveness, clicks = fitter.clicks(name, valid)
+    conversion, purchases = fitter.purchases()
+    dynamics: Dynamics
+    later: tuple[PartScore, ...] = ()
+    if used.single_impressions:
+        dynamics = OnePage()
+        notes.append("single impressions: every simulated session is one page long")
+    else:
+        dynamics, later = fitter.dynamics(valid, notes)
+    fitter.tick("scored")
     n_clicks = int(seen.click.sum())
     if n_clicks < _FEW_CLICKS:
         notes.append(
@@ -92,6 +101,8 @@ def fit_simulator(
     if not seen.purchase.any():
         notes.append("the log holds no purchase: simulated users hardly ever buy, whatever they are shown")
     first = np.flatnonzero(np.r_[True, used.session[1:] != used.session[:-1]])
+    if fitter.resample is not None:
+        first = first[coupled_rows(fitter.resample.weight)]
     first = first[used.query[first] >= 0] if (used.query[first] >= 0).any() else first
     report = FitReport(
         name=name,
@@ -109,7 +120,7 @@ def fit_simulator(
     return FittedSimulator(
         name=name,
         report=report,
-        context_names=train.context_names,
+        context_names=used.context_names,
         features=features,
         population=EmpiricalPopulation(
             first_query=np.maximum(used.query[first], 0), context=used.context[first]
@@ -118,13 +129,23 @@ def fit_simulator(
         examination=examination,
         conversion=conversion,
         dynamics=dynamics,
-        slate_size=train.slate_size,
+        slate_size=used.slate_size,
         ring=config.ring,
     )
 
 
-class _Fitter:
-    """Fits and scores one part after the other."""
+class PartFitter:
+    """Fits and scores one part after the other.
+
+    Args:
+        train: Sessions to learn from.
+        features: Public tables.
+        seen: `train`, replayed.
+        held: The held-out sessions, replayed.
+        config: How to fit.
+        tick: Told of each step done.
+        resample: What makes a member of an ensemble of the fit; None: the log as it is.
+    """
 
     def __init__(
         self,
@@ -134,10 +155,13 @@ class _Fitter:
         held: Replay,
         config: FitConfig,
         tick: Callable[[str], None],
+        resample: Resample | None = None,
     ) -> None:
         self.train, self.features, self.seen, self.held, self.config = train, features, seen, held, config
-        self.tick = tick
+        self.tick, self.resample = tick, resample
         self.strengths: dict[str, float] = {}
+        self.parameters: dict[str, Parameters] = {}  # by part, as fitted
+        self.late: dict[str, NDArray[np.float64]] = {}  # by part: see `fit_tuned`
         self.perplexity: tuple[float, ...] = ()
         self.baseline_perplexity: tuple[float, ...] = ()
         self.penalty = row_penalty(features, train.context_names)
@@ -149,9 +173,12 @@ class _Fitter:
         self, part: str, problem: Problem, session: NDArray[np.int64], early: NDArray[np.bool_]
     ) -> Parameters:
         """Fit `problem`; its rows belong to `session` (n,), those of the earlier part are marked `early`."""
+        if self.resample is not None:
+            self.strengths[part] = self.resample.strengths[part]
+            return self.resample.fit(part, problem, session)
         n_early = int(early.sum())
         n_pages = int(problem.page[n_early]) if n_early < len(problem.page) else problem.shape[0]
-        p, strength = fit_tuned(
+        p, strength, late = fit_tuned(
             _rows(problem, slice(0, n_early), 0, n_pages),
             _rows(problem, slice(n_early, None), n_pages, problem.shape[0]),
             session[n_early:],
@@ -159,7 +186,7 @@ class _Fitter:
             self.config,
             self.tick,
         )
-        self.strengths[part] = strength
+        self.strengths[part], self.parameters[part], self.late[part] = strength, p, late
         return p
 
     def clicks(
@@ -230,7 +257,8 @@ class _Fitter:
         held = self._leaving(self.held.page_rows[held_known], valid.session_end[held_known], page[:0])
         rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
         leaving = _coin_score("leaving", "log-loss per page", held, p, rate, "constant rate of leaving")
-        q = fit_queries(self.train, self.features.n_queries)
+        weight = None if self.resample is None else self.resample.of(self.train.session)
+        q = fit_queries(self.train, self.features.n_queries, weight)
         dynamics = FittedDynamics(
             leave_weights=p.weights.astype(np.float32),
             stay=q.stay,

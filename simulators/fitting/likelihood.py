@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.fitting.centres import CATEGORY_PENALTY, ITEM_PENALTY, LEAST_SCALE, drawn_centre
 from simulators.fitting.page_laws import OWN, PageLaw, law_prior, law_start
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ __all__ = [
 ]
 
 _CONSTANT_PENALTY = 1e-3  # keeps the constant finite where all outcomes are alike
-_CATEGORY_PENALTY = 0.1
-_ITEM_PENALTY = 0.3
 _SMOOTHNESS = 1.0
 _EDGE = 1e-6
 
@@ -53,6 +52,7 @@ class Problem:
     shape: tuple[int, int] = (0, 0)  # (M, K)
     family: str = "plain"
     stops_at_click: bool = False
+    weight: NDArray[np.float32] | None = None  # (n,) how much each row counts, equal on a page; None: 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,12 @@ def _cascade(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
 
 
 def maximise(
-    problem: Problem, *, strength: float, max_iterations: int, start: Parameters | None = None
+    problem: Problem,
+    *,
+    strength: float,
+    max_iterations: int,
+    start: Parameters | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Parameters:
     """The most probable parameters under the prior of `strength`.
 
@@ -153,6 +158,7 @@ def maximise(
         strength: Multiplies the penalties (half a penalty times the squared standardised weight).
         max_iterations: Most L-BFGS iterations.
         start: Where to begin; by default at the overall rate.
+        rng: Draws the centre of the prior from the prior, for a member of an ensemble; None: zero.
     """
     import torch
 
@@ -160,11 +166,12 @@ def maximise(
     n = max(len(rows), 1)
     mean = rows.mean(axis=0, dtype=np.float64)
     # A column that hardly ever moves must not be blown up: its weight would escape the prior.
-    scale = np.maximum(rows.std(axis=0, dtype=np.float64), 0.02)
+    spread = rows.std(axis=0, dtype=np.float64)
+    scale = np.maximum(spread, LEAST_SCALE)
     mean[problem.penalty == 0], scale[problem.penalty == 0] = 0.0, 1.0
     x = torch.from_numpy(((rows - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32))
     penalty = torch.from_numpy(problem.penalty * np.float32(strength)) + _CONSTANT_PENALTY
-    tightness = (strength * _CATEGORY_PENALTY / n, strength * _ITEM_PENALTY / n)
+    tightness = (strength * CATEGORY_PENALTY / n, strength * ITEM_PENALTY / n)
     category = None if problem.category is None else torch.from_numpy(problem.category)
     item = None if problem.item is None else torch.from_numpy(problem.item)
     tensors = _Tensors(problem)
@@ -176,8 +183,14 @@ def maximise(
     def leaf(values: NDArray[np.float64]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float32, requires_grad=True)
 
-    leaves = [leaf(v) for v in (weights, begin.category_bias, begin.item_bias, begin.first, begin.second)]
+    centre = drawn_centre(problem, strength, spread, rng)
+    w0, c0, i0 = (
+        torch.from_numpy(v.astype(np.float32)) for v in (centre.weights, centre.category, centre.item)
+    )
+    weights, category_bias, item_bias = centre.warm(problem, weights, begin.category_bias, begin.item_bias)
+    leaves = [leaf(v) for v in (weights, category_bias, item_bias, begin.first, begin.second)]
     w, c, i, first, second = leaves
+    counts = None if problem.weight is None else torch.from_numpy(problem.weight)
     optimiser = torch.optim.LBFGS(
         leaves,
         max_iter=max_iterations,
@@ -200,18 +213,24 @@ def maximise(
         for tensor in (first, second):
             tensor.grad = torch.zeros_like(tensor)
         loss = 0.5 * _examination_prior(problem.family, first, second)
-        loss = (loss - _log_likelihood(tensors, z, first, second).sum()) / n
+        fits = _log_likelihood(tensors, z, first, second)
+        loss = (loss - (fits if counts is None else counts * fits).sum()) / n
         torch.autograd.backward(loss)
         slope = z.grad
         assert slope is not None
-        w.grad = slope @ x + penalty * w.detach() / n
+        w.grad = slope @ x + penalty * (w.detach() - w0) / n
         c.grad, i.grad = torch.zeros_like(c), torch.zeros_like(i)
         if category is not None:
-            c.grad = torch.bincount(category, slope, minlength=len(c)) + tightness[0] * c.detach()
+            c.grad = torch.bincount(category, slope, minlength=len(c)) + tightness[0] * (c.detach() - c0)
         if item is not None:
-            i.grad = torch.bincount(item, slope, minlength=len(i)) + tightness[1] * i.detach()
+            i.grad = torch.bincount(item, slope, minlength=len(i)) + tightness[1] * (i.detach() - i0)
         with torch.no_grad():
-            prior = (penalty * w * w).sum() / n + tightness[0] * (c * c).sum() + tightness[1] * (i * i).sum()
+            dw, dc, di = w - w0, c - c0, i - i0
+            prior = (
+                (penalty * dw * dw).sum() / n
+                + tightness[0] * (dc * dc).sum()
+                + tightness[1] * (di * di).sum()
+            )
             total: torch.Tensor = loss.detach() + 0.5 * prior
             return total
 

@@ -26,7 +26,7 @@ def fit_tuned(
     whole: Problem,
     config: FitConfig,
     tick: Callable[[str], None],
-) -> tuple[Parameters, float]:
+) -> tuple[Parameters, float, NDArray[np.float64]]:
     """Fit to `whole` with the strength that serves `late` best after a fit to `early`.
 
     Args:
@@ -38,11 +38,13 @@ def fit_tuned(
         tick: Told of each fit done.
 
     Returns:
-        The parameters and the strength. A weaker prior must beat the stronger by one standard error.
+        The parameters, the strength, and the log-likelihood (S,) of the later sessions after that fit to the earlier
+        (empty where nothing could be compared). A weaker prior must beat the stronger by one standard error.
     """
     strengths = sorted(config.strengths, reverse=True)
     if whole.family == "plain" and len(np.unique(whole.outcome)) < 2:
-        return constant_rate(whole), strengths[0]  # nothing varies: no likelihood has a maximum here
+        # Nothing varies: no likelihood has a maximum here.
+        return constant_rate(whole), strengths[0], np.empty(0)
     best, best_strength, best_score = None, strengths[0], None
     fitted: Parameters | None = None
     useful = len(strengths) > 1 and len(late.outcome) > 0 and 0 < early.outcome.sum() < len(early.outcome)
@@ -53,7 +55,7 @@ def fit_tuned(
             early, strength=strength, max_iterations=max(config.max_iterations // 2, 1), start=fitted
         )
         tick(f"prior {strength:g}")
-        score = np.bincount(group, conditional_log_likelihood(late, fitted))
+        score = np.bincount(group, conditional_log_likelihood(late, fitted)).astype(np.float64)
         if best_score is not None:
             gain = score - best_score
             error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
@@ -62,4 +64,4 @@ def fit_tuned(
         best, best_strength, best_score = fitted, strength, score
     result = maximise(whole, strength=best_strength, max_iterations=config.max_iterations, start=best)
     tick("final")
-    return result, best_strength
+    return result, best_strength, np.empty(0) if best_score is None else best_score
