@@ -38,7 +38,7 @@ class LoggedSteps:
     item: NDArray[np.int32]  # (M, K) catalogue row shown at each position, -1 unknown or empty
     click: NDArray[np.uint8]  # (M, K)
     purchase: NDArray[np.uint8]  # (M, K)
-    dwell: NDArray[np.float32] | None = None  # (M, K) seconds on the product, nan unknown; None: not in the log
+    dwell: NDArray[np.float32] | None = None  # (M, K) seconds; nan unknown, None not logged
     candidates: NDArray[np.int32]  # (M, N) in source order, -1 padding; N = 0 where the log has none
     propensity: NDArray[np.float64]  # (M, K) of this item at this position; nan unknown
     cascade_propensity: NDArray[np.float64]  # (M, K) of the slate down to here; nan unknown
