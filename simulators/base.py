@@ -14,6 +14,7 @@ __all__ = [
     "ItemAppeal",
     "SessionState",
     "TransparentSimulator",
+    "UncertainSimulator",
     "UserSimulator",
 ]
 
@@ -62,6 +63,7 @@ class Feedback:
     purchase: NDArray[np.uint8]  # (B, K); never without a click
     left: NDArray[np.bool_]  # (B,) the user is gone; the next query is meaningless then
     cart: NDArray[np.uint8] | None = None  # (B, K) put into the cart; None where the simulator knows no cart
+    dwell: NDArray[np.float32] | None = None  # (B, K) seconds on what was clicked, else 0; None: not known
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,31 @@ class InspectableSimulator(UserSimulator, Protocol):
 
     def examination_weights(self, n_positions: int) -> NDArray[np.float32]:
         """(K,) average probability that a position is looked at, falling from the first."""
+        ...
+
+
+@runtime_checkable
+class UncertainSimulator(UserSimulator, Protocol):
+    """A simulator of several members that disagree about what the log could not tell: see docs/ensembles.md."""
+
+    n_members: int
+
+    def page_values(
+        self,
+        state: SessionState,
+        slates: NDArray[np.int32],
+        *,
+        click: float,
+        purchase: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """(B, M) what each member expects of showing `slates` (B, K) now; does not change `state`.
+
+        Args:
+            state: (B,) users before the page.
+            slates: (B, K) catalogue rows; -1 marks an empty position.
+            click: Worth of a click.
+            purchase: (I,) worth of a purchase of each item, on top of its click.
+        """
         ...
 
 

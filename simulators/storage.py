@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.files import atomic_folder, refuse_existing
+from encoders.features import FeatureTables
 from encoders.storage import load_features, save_features
 from simulators.composed import ComposedSimulator
+from simulators.ensemble.simulator import EnsembleSimulator
 from simulators.fitted import FittedSimulator
 from simulators.fitting.report import FitReport
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
@@ -47,14 +49,33 @@ _KINDS: dict[str, tuple[type[Any], ...]] = {
 }
 
 
-def save_simulator(simulator: ComposedSimulator, folder: Path | str) -> None:
-    """Write a simulator made of built-in parts to a new folder; the folder is whole or not there.
+def save_simulator(simulator: ComposedSimulator | EnsembleSimulator, folder: Path | str) -> None:
+    """Write a simulator made of built-in parts, or an ensemble, to a new folder; the folder is whole or not there.
 
     Raises:
         InputError: The folder is there already, or a part is not built in (keep such a simulator as code).
     """
     folder = Path(folder)
     refuse_existing(folder)
+    if isinstance(simulator, EnsembleSimulator):
+        packed = [_packed(member) for member in simulator.members]
+        about = {
+            "format": _FORMAT,
+            "name": simulator.name,
+            "report": simulator.report.to_json(),
+            "members": [member for member, _ in packed],
+        }
+        arrays = {f"{m}/{name}": array for m, (_, own) in enumerate(packed) for name, array in own.items()}
+    else:
+        about, arrays = _packed(simulator)
+    with atomic_folder(folder) as temporary:
+        save_features(temporary / "features.npz", simulator.features)
+        np.savez(temporary / "parts.npz", **arrays)  # type: ignore[arg-type]
+        (temporary / "simulator.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def _packed(simulator: ComposedSimulator) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What a simulator is, and its numbers."""
     arrays: dict[str, NDArray[Any]] = {}
     parts: dict[str, dict[str, Any]] = {}
     for role, kinds in _KINDS.items():
@@ -84,14 +105,11 @@ def save_simulator(simulator: ComposedSimulator, folder: Path | str) -> None:
             "context_names": list(simulator.context_names),
             "report": simulator.report.to_json(),
         }
-    with atomic_folder(folder) as temporary:
-        save_features(temporary / "features.npz", simulator.features)
-        np.savez(temporary / "parts.npz", **arrays)  # type: ignore[arg-type]
-        (temporary / "simulator.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return about, arrays
 
 
-def load_simulator(folder: Path | str) -> ComposedSimulator:
-    """Read what `save_simulator` wrote; a fitted simulator comes back as a `FittedSimulator`.
+def load_simulator(folder: Path | str) -> ComposedSimulator | EnsembleSimulator:
+    """Read what `save_simulator` wrote; a fitted simulator comes back as a `FittedSimulator`, an ensemble as one.
 
     Raises:
         InputError: Missing, damaged, or of another version.
@@ -113,19 +131,37 @@ def load_simulator(folder: Path | str) -> ComposedSimulator:
             f"a simulator of format {found!r}, expected {_FORMAT}", where=str(folder), mend=_MEND
         )
     try:
-        composed: dict[str, Any] = {role: _part(role, about["parts"][role], arrays) for role in _KINDS}
-        composed |= {"slate_size": about["slate_size"], "ring": about["ring"]}
-        composed["features"] = load_features(folder / "features.npz")
-        if "report" not in about:
-            return ComposedSimulator(**composed)
-        return FittedSimulator(
-            name=about["name"],
-            report=FitReport.from_json(about["report"]),
-            context_names=tuple(about["context_names"]),
-            **composed,
-        )
+        features = load_features(folder / "features.npz")
+        if "members" not in about:
+            return _unpacked(about, arrays, features)
+        members = [
+            _unpacked(
+                member,
+                {k.split("/", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{m}/")},
+                features,
+            )
+            for m, member in enumerate(about["members"])
+        ]
+        fitted = [member for member in members if isinstance(member, FittedSimulator)]
+        return EnsembleSimulator(fitted, FitReport.from_json(about["report"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"an incomplete simulator: {error}", where=str(folder), mend=_MEND) from error
+
+
+def _unpacked(
+    about: dict[str, Any], arrays: dict[str, NDArray[Any]], features: FeatureTables
+) -> ComposedSimulator:
+    """The inverse of `_packed`."""
+    composed: dict[str, Any] = {role: _part(role, about["parts"][role], arrays) for role in _KINDS}
+    composed |= {"slate_size": about["slate_size"], "ring": about["ring"], "features": features}
+    if "report" not in about:
+        return ComposedSimulator(**composed)
+    return FittedSimulator(
+        name=about["name"],
+        report=FitReport.from_json(about["report"]),
+        context_names=tuple(about["context_names"]),
+        **composed,
+    )
 
 
 def _part(role: str, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:

@@ -53,7 +53,7 @@ def fit_queries(steps: LoggedSteps, n_queries: int, weight: NDArray[np.float64] 
     Args:
         steps: The log.
         n_queries: Queries known.
-        weight: (M,) how much each page counts, equal in a session; None: 1.
+        weight: (M,) how much each page counts, positive, equal in a session; None: 1.
     """
     t = transitions_of(steps)
     kept = t.query == t.following
