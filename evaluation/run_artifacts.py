@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from encoders.features import CandidateTable
     from envs.observation import Observation
 
-__all__ = ["JudgeOptions", "Judgement", "RunArtifacts", "judge_from_log", "judge_online", "judge_run"]
+__all__ = [
+    "FITTED",
+    "JudgeOptions",
+    "Judgement",
+    "RunArtifacts",
+    "judge_from_log",
+    "judge_online",
+    "judge_run",
+]
+
+
+FITTED = "the fitted simulator"
+"""What reports call a simulator that we fitted to the log; any other goes by its own name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +60,8 @@ class RunArtifacts:
     """Policies that look into the fitted users."""
     trained: str | None = None
     """Name of the trained policy."""
+    trained_in: str = FITTED
+    """What reports call the world that it was trained in."""
     behaviour: str | None = "behavior"
     """Name of the policy that made the log."""
     own_candidates: Mapping[str, CandidateTable] = field(default_factory=dict)
@@ -98,6 +112,7 @@ def judge_run(run: RunArtifacts, options: JudgeOptions | None = None) -> FinalTa
         fitted=judgement.fitted,
         off_policy=judge_from_log(run, options),
         trained=run.trained,
+        trained_in=judgement.trained_in,
         behaviour=run.behaviour,
         oracles={**run.oracles_true, **run.oracles_fitted},
     )
@@ -113,6 +128,8 @@ class Judgement:
     """In the fitted simulator, where that is another world."""
     world: str
     """Where `online` was measured, in words."""
+    trained_in: str = FITTED
+    """Where policies were trained, and `fitted` was measured, in words."""
 
 
 def judge_online(run: RunArtifacts, options: JudgeOptions) -> Judgement:
@@ -121,11 +138,11 @@ def judge_online(run: RunArtifacts, options: JudgeOptions) -> Judgement:
         run, run.world_fitted, run.oracles_fitted, options, relevance=None, own=run.own_candidates
     )
     if run.world_true is None:
-        return Judgement(online=fitted, fitted=None, world="the fitted simulator")
+        return Judgement(online=fitted, fitted=None, world=run.trained_in, trained_in=run.trained_in)
     true = _serve(
         run, run.world_true, run.oracles_true, options, relevance=run.relevance, own=run.own_candidates
     )
-    return Judgement(online=true, fitted=fitted, world="the true store")
+    return Judgement(online=true, fitted=fitted, world="the true store", trained_in=run.trained_in)
 
 
 def _wanted(name: str, options: JudgeOptions) -> bool:

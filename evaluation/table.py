@@ -77,6 +77,8 @@ class FinalTable:
     """Confidence level of the intervals."""
     purchase_weight: float
     """The score is clicks + purchase_weight x purchases."""
+    trained_in: str = "the fitted simulator"
+    """The simulator that policies were trained in, in words."""
 
     @property
     def estimator(self) -> str:
@@ -101,7 +103,7 @@ class FinalTable:
             f"on the same {served} held-out users; ± is half a {self.level:.0%} interval."
         ]
         if any(row.fitted_score for row in self.rows):
-            lines.append("Score in simulator: the same in the simulator that policies are trained in.")
+            lines.append(f"Score in simulator: the same in {self.trained_in}, that policies were trained in.")
         if self.estimator:
             lines.append(
                 f"{self.estimator}: self-normalised {'' if self.per == 'impression' else 'item-position '}inverse "
@@ -192,6 +194,7 @@ def build_table(
     fitted: OnlineResult | None = None,
     off_policy: Mapping[str, OffPolicyResult] | None = None,
     trained: str | None = None,
+    trained_in: str = "the fitted simulator",
     behaviour: str | None = "behavior",
     oracles: Collection[str] = ("myopic", "planning"),
     low: str = "random",
@@ -206,6 +209,7 @@ def build_table(
         fitted: The evaluation in the fitted simulator, where that is another world.
         off_policy: Off-policy results by policy name; oracles need none.
         trained: Name of the trained policy.
+        trained_in: Name of the simulator that it was trained in.
         behaviour: Name of the logging policy.
         oracles: Names of the policies that see hidden state.
         low: Policy at 0 % of the gap.
@@ -243,7 +247,13 @@ def build_table(
                 off_policy=(off_policy or {}).get(name) if kind != "oracle" else None,
             )
         )
-    return FinalTable(rows=tuple(rows), world=world, level=level, purchase_weight=online.purchase_weight)
+    return FinalTable(
+        rows=tuple(rows),
+        world=world,
+        level=level,
+        purchase_weight=online.purchase_weight,
+        trained_in=trained_in,
+    )
 
 
 def _record(row: TableRow) -> dict[str, Any]:

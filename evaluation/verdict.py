@@ -34,6 +34,7 @@ def judge(
     rivals: tuple[str, ...],
     world: str,
     world_is_true: bool,
+    world_is_fitted: bool = True,
     off_policy: OffPolicyResult | None,
     level: float = 0.95,
 ) -> Verdict:
@@ -48,7 +49,8 @@ def judge(
         trained: Name of the trained policy there.
         rivals: What it must beat: the behaviour policy where known, and the baselines (not the oracles).
         world: Name of the world, such as 'the true store'.
-        world_is_true: Whether that world is the truth; False for a simulator fitted to the log.
+        world_is_true: Whether that world is the truth; False for a simulator.
+        world_is_fitted: Whether such a simulator was fitted to this log by us; False for a researcher's own.
         off_policy: The trained policy judged from the log, or a more exploring form of it under a name of its own.
         level: Confidence level.
     """
@@ -88,8 +90,10 @@ def judge(
         f"{world[0].upper()}{world[1:]} is a program that was written, not people: its figures show that the policy "
         "learns, not what real customers would do."
         if world_is_true
-        else f"{world[0].upper()}{world[1:]} was fitted to this log, and the policy was trained in it: a policy can "
-        "exploit its faults. A gain there alone proves nothing about customers."
+        else f"{world[0].upper()}{world[1:]} "
+        + ("was fitted to this log" if world_is_fitted else "answers as its author made it answer")
+        + ", and the policy was trained in it: a policy can exploit its faults. A gain there alone proves nothing "
+        "about customers."
     )
     form = "" if off_policy is None or off_policy.policy == trained else f" (as {off_policy.policy})"
     answer, headline = _answer(trained, rivals, beaten, lost, lift, world, world_is_true, form)

@@ -63,7 +63,7 @@ def gather(
     config: TrainConfig, shop: ShopData, world: World, task: TaskConfig, observed: Observed, learned: Learned
 ) -> RunArtifacts:
     """Policies, worlds and log of a run."""
-    from pipeline.worlds import judged_world
+    from pipeline.worlds import judged_world, trained_in
 
     policies = dict(learned.policies)
     truth = shop.truth
@@ -89,6 +89,7 @@ def gather(
         oracles_true=oracles(config, true_world, task) if true_world is not None else {},
         oracles_fitted=inside,
         trained=learned.name,
+        trained_in=trained_in(config, world),
         behaviour=BEHAVIOR,
         # The policy of the log ranks the candidates that its shop gave it, as it did when it made the log.
         own_candidates={BEHAVIOR: truth.candidates} if truth is not None else {},

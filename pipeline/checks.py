@@ -38,18 +38,18 @@ def check_config(config: TrainConfig) -> None:
         raise InputError(
             f"there is no task {config.task.task!r}", where="--task", mend=_choose(config.task.task, tasks)
         )
-    from simulators.fitting.checks import FAMILIES
-    from simulators.registry import load_class
+    from simulators.options import read_options
+    from simulators.registry import check_name
 
+    read_options(config.user.simulator_options)
     for option, name in (
         ("--simulator", config.user.simulator),
         *(("--compare", name) for name in config.user.compare),
     ):
-        if name not in FAMILIES:
-            try:
-                load_class(name)
-            except InputError as error:
-                raise InputError(error.what, where=f"{option} {name}", mend=error.mend) from error
+        try:
+            check_name(name)
+        except InputError as error:
+            raise InputError(error.what, where=f"{option} {name}", mend=error.mend) from error
     at_least_one = {
         "--steps": config.learner.steps,
         "--evaluate-every": config.learner.evaluate_every,

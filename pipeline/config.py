@@ -82,7 +82,12 @@ class UserOptions:
     """The simulated users the policy is trained on."""
 
     simulator: str = "pbm"
-    """'pbm', 'cascade', an entry point of an installed plug-in, or `module:Class`; see docs/your-own-simulator.md."""
+    """A click model to fit ('pbm', 'cascade', 'dcm', 'ccm', 'dbn', 'sdbn', 'mnl'), a folder that
+    `python -m simulators fit` wrote, an entry point of an installed plug-in, or `module:Class`; see
+    docs/your-own-simulator.md."""
+    simulator_options: tuple[str, ...] = ()
+    """Settings of the simulator, NAME=VALUE: keyword arguments of a plug-in's class, or how to fit (ring=128); lists
+    as in JSON. They go to the one named by --simulator alone."""
     compare: tuple[str, ...] = ("pbm", "cascade")
     """Simulators to fit for the fidelity table; the one named by --simulator is always among them."""
 

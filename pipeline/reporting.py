@@ -20,7 +20,7 @@ from evaluation.report_data import (
     ReportTable,
     SlateComparison,
 )
-from evaluation.run_artifacts import Judgement
+from evaluation.run_artifacts import FITTED, Judgement
 from evaluation.table import FinalTable, build_table
 from evaluation.verdict import Verdict, judge
 from pipeline.artifacts import BEHAVIOR, HELD_OUT, ORACLES
@@ -58,6 +58,7 @@ def final_table(
         fitted=judged.fitted,
         off_policy=off_policy,
         trained=trained,
+        trained_in=judged.trained_in,
         behaviour=BEHAVIOR,
         oracles=ORACLES,
     )
@@ -79,6 +80,7 @@ def verdict(
         rivals=tuple(n for n in judged.online.outcomes if n not in (trained, SAMPLED, *ORACLES)),
         world=judged.world,
         world_is_true=shop.truth is not None,
+        world_is_fitted=judged.trained_in == FITTED,
         off_policy=from_log,
     )
 
@@ -278,8 +280,8 @@ def _warnings(
         )
     lines += [f"The simulator {name} was not fitted: {why}" for name, why in users.refused.items()]
     lines += [f"{name} could not be learned from the log: {why}" for name, why in left_out.items()]
-    report = getattr(users.simulator, "report", None)
-    lines += [] if report is None else [f"Simulator {users.name}: {note}" for note in report.notes]
+    # A plug-in may say what its user should know, too.
+    lines += [f"Simulator {users.name}: {note}" for note in getattr(users.simulator, "notes", ())]
     lines += [
         f"{name}, from the log: {text}" for name, result in off_policy.items() for text in result.warnings
     ]

@@ -12,6 +12,7 @@ from behavior.files import atomic_path
 from pipeline.config import TrainConfig
 from pipeline.data import ShopData
 from simulators.fitted import FittedSimulator
+from simulators.registry import saved_folder
 
 if TYPE_CHECKING:
     from encoders.features import FeatureTables
@@ -77,7 +78,8 @@ def fitted_users(config: TrainConfig, shop: ShopData, features: FeatureTables, f
 def _fit(
     name: str, config: TrainConfig, shop: ShopData, features: FeatureTables, folder: Path
 ) -> UserSimulator:
-    from simulators import SimulatorInputs, load_simulator, make_simulator, save_simulator
+    from simulators import ComposedSimulator, SimulatorInputs, load_simulator, make_simulator, save_simulator
+    from simulators.options import read_options
 
     home = folder / "simulators" / _safe(name)
     if home.is_dir():
@@ -86,13 +88,16 @@ def _fit(
         features=features,
         train=shop.train,
         valid=shop.valid,
-        slate_size=config.task.slate_size,
+        slate_size=min(config.task.slate_size, shop.train.slate_size),
+        item_ids=shop.catalog.item_ids,
         seed=config.run.seed,
         progress=not config.run.quiet,
     )
-    simulator = make_simulator(name, inputs)
-    if isinstance(simulator, FittedSimulator):
-        save_simulator(simulator, home)
+    mine = name == config.user.simulator
+    simulator = make_simulator(name, inputs, read_options(config.user.simulator_options) if mine else {})
+    own = isinstance(simulator, FittedSimulator) or saved_folder(name) is not None
+    if own and isinstance(simulator, ComposedSimulator):
+        save_simulator(simulator, home)  # the run goes on without the folder it was read from
     return simulator
 
 
@@ -114,4 +119,7 @@ def _judge(
 
 
 def _safe(name: str) -> str:
-    return name.replace(":", "-").replace("/", "-")
+    """A file name for `name`; a saved folder called like a click model is kept apart from it."""
+    folder = saved_folder(name)
+    text = name if folder is None else f"from-{folder.resolve().as_posix().strip('/')}"
+    return text.replace(":", "-").replace("/", "-")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from envs.observation import Observation
     from simulators.base import UserSimulator
 
-__all__ = ["Observed", "fitted_world", "judged_world", "observe", "task_for"]
+__all__ = ["Observed", "fitted_world", "judged_world", "observe", "task_for", "trained_in"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,16 @@ def judged_world(shop: ShopData, fitted: World) -> World:
     if shop.truth is None:
         return fitted
     return dataclasses.replace(fitted, simulator=shop.truth.true_simulator)
+
+
+def trained_in(config: TrainConfig, world: World) -> str:
+    """What reports call the simulator that policies are trained in: a plug-in goes by its name."""
+    from evaluation.run_artifacts import FITTED
+    from simulators.fitted import FittedSimulator
+
+    return (
+        FITTED if isinstance(world.simulator, FittedSimulator) else f"the simulator {config.user.simulator}"
+    )
 
 
 def observe(config: TrainConfig, shop: ShopData, relevance: Relevance, task: TaskConfig) -> Observed:

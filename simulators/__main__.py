@@ -6,17 +6,21 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from behavior.errors import InputError
 from behavior.files import atomic_path, refuse_existing
-from pipeline.config import SourceOptions
+from pipeline.config import LearnerOptions, SourceOptions, TaskOptions
 from pipeline.data import read_source
 from simulators.clicks.config import ClickFitConfig
 from simulators.clicks.registry import CLICK_MODELS
 from simulators.fitting.config import FitConfig
+
+if TYPE_CHECKING:
+    from simulators.base import UserSimulator
+    from simulators.registry import SimulatorInputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +88,23 @@ class Validate:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """Run the contract suite on a simulator, made from a small example world."""
+    """Run the contract suite on a simulator, made from a small example world or from a log, and measure its speed."""
 
     simulator: tyro.conf.Positional[str]
-    """A name from `list`, or module:Class; the class is called with inputs=SimulatorInputs(...)."""
+    """A name from `list`, a folder that `fit` wrote, or module:Class; the class is called with
+    inputs=SimulatorInputs(...)."""
+    simulator_options: tuple[str, ...] = ()
+    """Settings of the simulator, NAME=VALUE: keyword arguments of its class; lists as in JSON."""
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(
+        default_factory=lambda: SourceOptions(data="example")
+    )
+    """The log to make it from; 'example' is a small world of 200 items and 20 queries with known users."""
+    features: Path | None = None
+    """Feature tables (features.npz), as for `fit`; only with a log."""
     seed: int = 0
     """Of the users and slates of the check."""
+    quiet: bool = False
+    """No progress bars."""
 
 
 Command = (
@@ -225,17 +240,13 @@ def _validate(command: Validate) -> None:
 
 def _check(command: Check) -> None:
     from simulators.contract import ContractError, check_simulator
-    from simulators.example import example_features, example_log
-    from simulators.registry import SimulatorInputs, make_simulator
+    from simulators.options import read_options
+    from simulators.registry import check_name, make_simulator
 
-    inputs = SimulatorInputs(
-        features=example_features(),
-        train=example_log(n_sessions=800),
-        valid=example_log(n_sessions=200, first_user=800),
-        slate_size=5,
-        seed=command.seed,
-    )
-    simulator = make_simulator(command.simulator, inputs)
+    options = read_options(command.simulator_options)
+    check_name(command.simulator)
+    inputs = _inputs(command)
+    simulator = make_simulator(command.simulator, inputs, options)
     try:
         passed = check_simulator(simulator, seed=command.seed)
     except ContractError as error:
@@ -244,9 +255,54 @@ def _check(command: Check) -> None:
         ) from error
     for line in passed:
         print(f"ok  {line}")
+    for note in getattr(simulator, "notes", ()):
+        print(f"note: {note}")
+    _print_speed(simulator, inputs)
 
 
-def _features(command: Fit | FitClicks, catalog: Any, train: Any, valid: Any) -> Any:
+def _inputs(command: Check) -> SimulatorInputs:
+    from simulators.registry import SimulatorInputs
+
+    if command.source.data == "example":
+        from simulators.example import example_features, example_log
+
+        features = example_features()
+        return SimulatorInputs(
+            features=features,
+            train=example_log(n_sessions=800),
+            valid=example_log(n_sessions=200, first_user=800),
+            slate_size=5,
+            item_ids=tuple(f"item {row}" for row in range(features.n_items)),
+            seed=command.seed,
+            progress=not command.quiet,
+        )
+    shop = read_source(command.source, progress=not command.quiet)
+    return SimulatorInputs(
+        features=_features(command, shop.catalog, shop.train, shop.valid),
+        train=shop.train,
+        valid=shop.valid,
+        slate_size=min(TaskOptions().slate_size, shop.train.slate_size),
+        item_ids=shop.catalog.item_ids,
+        seed=command.seed,
+        progress=not command.quiet,
+    )
+
+
+def _print_speed(simulator: UserSimulator, inputs: SimulatorInputs) -> None:
+    """User-steps a second beside the built-in users of the example world, and what that means for a training."""
+    from simulators.example import example_simulator
+    from simulators.speed import measure_speed, speed_in_words
+
+    mine, built_in = (
+        measure_speed(which, slate_size=inputs.slate_size) for which in (simulator, example_simulator())
+    )
+    line, warning = speed_in_words(mine, built_in, training_steps=LearnerOptions().steps)
+    print(line)
+    if warning:
+        print(warning, file=sys.stderr)
+
+
+def _features(command: Fit | FitClicks | Check, catalog: Any, train: Any, valid: Any) -> Any:
     from encoders import (
         FinetuneConfig,
         HashEncoder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -95,9 +96,8 @@ class _Suite:
             record = self.look(state)
             record["query"] = np.where(stay, record["query"], -1)
             record["hidden"] = np.where(stay[:, None], record["hidden"], 0)
-            seen.append(
-                record | {"click": feedback.click, "purchase": feedback.purchase, "left": feedback.left}
-            )
+            record |= {"click": feedback.click, "purchase": feedback.purchase, "left": feedback.left}
+            seen.append(record if feedback.dwell is None else record | {"dwell": feedback.dwell})
         return seen
 
     @staticmethod
@@ -208,6 +208,17 @@ class _Suite:
             not (feedback.purchase > feedback.click).any(),
             f"{self.name}.respond: a purchase without a click; multiply purchases by clicks",
         )
+        dwell = getattr(feedback, "dwell", None)
+        if dwell is not None:
+            _require(
+                isinstance(dwell, np.ndarray) and dwell.dtype == np.float32 and dwell.shape == shape,
+                f"{self.name}.respond: dwell must be None, or float32 of shape {shape}, found "
+                f"{getattr(dwell, 'dtype', type(dwell).__name__)} of shape {getattr(dwell, 'shape', None)}",
+            )
+            _require(
+                np.isfinite(dwell).all() and (dwell >= 0).all() and not dwell[feedback.click == 0].any(),
+                f"{self.name}.respond: dwell must be 0 where there is no click, and seconds of 0 or more elsewhere",
+            )
         left = getattr(feedback, "left", None)
         _require(
             isinstance(left, np.ndarray) and left.dtype == np.bool_ and left.shape == shape[:1],
@@ -282,11 +293,14 @@ class _Suite:
     def globals_untouched(self) -> None:
         ours = random.getstate()
         theirs = np.random.get_state()  # noqa: NPY002  (the global generator is what is guarded)
+        torch = sys.modules.get("torch")  # a simulator that uses it has imported it
+        torchs = np.empty(0) if torch is None else torch.get_rng_state().numpy()
         self.run(np.arange(5, dtype=np.int64), 2)
         after = np.random.get_state()  # noqa: NPY002
         _require(
             random.getstate() == ours
-            and all(np.array_equal(a, b) for a, b in zip(theirs, after, strict=True)),
+            and all(np.array_equal(a, b) for a, b in zip(theirs, after, strict=True))
+            and (torch is None or np.array_equal(torchs, torch.get_rng_state().numpy())),
             f"{self.name} draws from a global random generator: use simulators.kernels.rng",
         )
 

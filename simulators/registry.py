@@ -1,12 +1,12 @@
-"""Simulators by name: the fitted ones, those of installed plug-ins, and any `module:Class`."""
+"""Simulators by name: the fitted ones, those of installed plug-ins, any `module:Class`, and any saved folder."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,17 @@ from encoders.features import FeatureTables
 from simulators.base import UserSimulator
 from simulators.fitting.checks import FAMILIES
 from simulators.fitting.config import FitConfig
+from simulators.options import typed_options
 
-__all__ = ["ENTRY_POINTS", "SimulatorInputs", "load_class", "make_simulator", "simulator_names"]
+__all__ = [
+    "ENTRY_POINTS",
+    "SimulatorInputs",
+    "check_name",
+    "load_class",
+    "make_simulator",
+    "saved_folder",
+    "simulator_names",
+]
 
 ENTRY_POINTS = "slategym.simulators"
 """Entry point group in which other packages register simulators."""
@@ -36,6 +45,9 @@ class SimulatorInputs:
     """Later sessions, for held-out scores."""
     slate_size: int
     """Positions of the pages it will be shown."""
+    item_ids: tuple[str, ...] = ()
+    """The shop's own ids by item row, for tables and models that know items by these; query texts are in
+    `train.queries`."""
     seed: int = 0
     """For anything random in making it."""
     fit: FitConfig = field(default_factory=FitConfig)
@@ -45,39 +57,84 @@ class SimulatorInputs:
 
 
 def simulator_names() -> tuple[str, ...]:
-    """Names that `make_simulator` knows; besides, it takes any `module:Class`."""
+    """Names that `make_simulator` knows; besides, it takes any `module:Class` and any saved folder."""
     plugins = sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - set(FAMILIES))
     return (*FAMILIES, *plugins)
 
 
-def make_simulator(name: str, inputs: SimulatorInputs) -> UserSimulator:
-    """The simulator called `name`, fitted or built from `inputs`.
+def make_simulator(
+    name: str, inputs: SimulatorInputs, options: Mapping[str, Any] | None = None
+) -> UserSimulator:
+    """The simulator called `name`, fitted, built or read.
 
     A plug-in is put through the contract suite before it is returned.
 
+    Args:
+        name: One of `simulator_names()`, `module:Class`, or a folder that `save_simulator` wrote.
+        inputs: What to fit or build it from.
+        options: Settings of its own: fields of `FitConfig` for the fitted ones, keyword arguments for a plug-in's
+            class. A text is read as the type that the parameter is annotated with.
+
     Raises:
-        InputError: An unknown name; a module that does not import; no such class; a class that breaks the contract;
-            a log that cannot carry the fit.
+        InputError: An unknown name or option; a module that does not import; no such class; a class that breaks the
+            contract; a log that cannot carry the fit; a saved simulator of another shop.
     """
+    options = options or {}
     if name in FAMILIES:
         from simulators.fitting.fit import fit_simulator
 
+        config = replace(inputs.fit, **typed_options(FitConfig, options, where=name))
         return fit_simulator(
-            name, inputs.train, inputs.valid, inputs.features, inputs.fit, progress=inputs.progress
+            name, inputs.train, inputs.valid, inputs.features, config, progress=inputs.progress
         )
+    folder = saved_folder(name)
+    if folder is not None:
+        return _read(folder, inputs, options)
     factory = load_class(name)
+    arguments = typed_options(factory, options, where=name)
     try:
-        simulator = factory(inputs=inputs)
+        simulator = factory(inputs=inputs, **arguments)
     except InputError:
         raise
     except Exception as error:
         raise InputError(
             f"making the simulator raised {type(error).__name__}: {error}",
             where=name,
-            mend="it is called with one keyword argument, inputs=SimulatorInputs(...)",
+            mend="it is called with one keyword argument, inputs=SimulatorInputs(...), and with the options given",
         ) from error
-    _check_plugin(name, simulator, inputs)
+    _check_contract(name, simulator, inputs)
+    _check_fits_shop(name, simulator, inputs)
     return simulator  # type: ignore[no-any-return]
+
+
+def check_name(name: str) -> None:
+    """Raise `InputError` where no simulator can be made of `name`; nothing is fitted or built."""
+    if name in FAMILIES:
+        return
+    folder = saved_folder(name)
+    if folder is None:
+        load_class(name)
+    elif not (folder / "simulator.json").is_file():
+        raise InputError(
+            "no simulator here: the folder holds no simulator.json"
+            if folder.is_dir()
+            else "there is no such folder",
+            where=name,
+            mend="name a folder that `python -m simulators fit --out` wrote, or one under a run's simulators/",
+        )
+
+
+def saved_folder(name: str) -> Path | None:
+    """The folder that `name` means, whether or not it is there; None where it is the name of a simulator.
+
+    A folder beside the caller that is called like a simulator is written with its path: `./pbm`.
+    """
+    if name in FAMILIES or ":" in name:
+        return None
+    if "/" in name or "\\" in name:
+        return Path(name)
+    known = any(point.name == name for point in entry_points(group=ENTRY_POINTS))
+    return None if known or not Path(name).is_dir() else Path(name)
 
 
 def load_class(name: str) -> Callable[..., Any]:
@@ -137,7 +194,29 @@ def load_class(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _check_plugin(name: str, simulator: Any, inputs: SimulatorInputs) -> None:
+def _read(folder: Path, inputs: SimulatorInputs, options: Mapping[str, Any]) -> UserSimulator:
+    from simulators.storage import load_simulator
+
+    name = str(folder)
+    if options:
+        raise InputError(
+            f"a saved simulator takes no options, found {', '.join(options)}",
+            where=name,
+            mend="give them where it is fitted: `python -m simulators fit --help`",
+        )
+    simulator = load_simulator(folder)
+    _check_fits_shop(name, simulator, inputs)
+    names = getattr(simulator, "context_names", inputs.train.context_names)
+    if names != inputs.train.context_names:
+        raise InputError(
+            f"the simulator knows the context columns {list(names)}, the log has {list(inputs.train.context_names)}",
+            where=name,
+            mend="use the log that the simulator was fitted to",
+        )
+    return simulator
+
+
+def _check_contract(name: str, simulator: Any, inputs: SimulatorInputs) -> None:
     from simulators.contract import ContractError, check_simulator
 
     try:
@@ -148,13 +227,16 @@ def _check_plugin(name: str, simulator: Any, inputs: SimulatorInputs) -> None:
             where=name,
             mend=f"`python -m simulators check {name}` runs the suite; see docs/your-own-simulator.md",
         ) from error
+
+
+def _check_fits_shop(name: str, simulator: Any, inputs: SimulatorInputs) -> None:
     known = inputs.features.n_items, inputs.features.n_queries
     found = int(simulator.n_items), int(simulator.n_queries)
     if found != known:
         raise InputError(
             f"the simulator knows {found[0]} items and {found[1]} queries, the shop {known[0]} and {known[1]}",
             where=name,
-            mend="set n_items and n_queries from inputs.features",
+            mend="set n_items and n_queries from inputs.features; a saved simulator goes with the log it was fitted to",
         )
     width = inputs.train.context.shape[1]
     if int(simulator.context_size) not in (0, width):

@@ -152,7 +152,7 @@ def test_names_and_module_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             make_simulator(name, inputs)
     assert str(tmp_path) not in sys.path
     width = inputs.train.context.shape[1]
-    talkative = first.replace("context_size = 0", f"context_size = {width + 1}")
+    talkative = first.replace("context_size = None, 0", f"context_size = None, {width + 1}")
     talkative = talkative.replace("np.zeros((n, 0)", f"np.zeros((n, {width + 1})")
     (tmp_path / "guide_talkative.py").write_text(talkative, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
