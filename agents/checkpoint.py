@@ -56,7 +56,7 @@ _META = "slategym.json"
 _TRAINING = "training/"
 TABLES = ("n_categories", "tables", "relevance", "prices")
 """Entries of `task_of` that say which tables the weights were learned with."""
-_LATER = ("relevance", "prices")
+_LATER = ("relevance", "prices", "pessimism")
 _CONFIGS: dict[str, type[PPOConfig] | type[DQNConfig]] = {"ppo": PPOConfig, "dqn": DQNConfig}
 
 
@@ -91,6 +91,7 @@ def task_of(world: World, task: TaskConfig) -> dict[str, Any]:
         "memory": task.memory,
         "max_steps": task.max_steps,
         "reward": dataclasses.asdict(task.reward),
+        "pessimism": float(task.pessimism),
         "context_size": int(world.simulator.context_size),
         "vector_size": int(features.item_vectors.shape[1]),
         "numeric_names": list(features.numeric_names),
@@ -102,7 +103,7 @@ def task_of(world: World, task: TaskConfig) -> dict[str, Any]:
 def task_differences(found: Mapping[str, Any], wanted: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     """The entries `keys` in which two descriptions by `task_of` differ, as `differences` tells them.
 
-    Checkpoints from before relevance and prices were told apart do not name them; nothing is known against those.
+    Checkpoints from before relevance, prices and pessimism were told apart do not name them; nothing is known against those.
     """
     keys = [key for key in keys if key in found or key not in _LATER]
     return differences({key: found.get(key) for key in keys}, {key: wanted.get(key) for key in keys})

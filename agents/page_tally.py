@@ -27,6 +27,7 @@ class PageTally:
         self._purchases: NDArray[np.int64] = np.zeros(0, np.int64)
         self._items = self._repeated = 0
         self._parts: NDArray[np.float64] = np.zeros(0)
+        self._penalty: float | None = None
         self._part_names: tuple[str, ...] = ()
         self._sessions: dict[str, list[NDArray[Any]]] = {}
 
@@ -42,6 +43,8 @@ class PageTally:
         self._clicks += clicks
         self._purchases += feedback.purchase.sum(0, dtype=np.int64)
         self._parts += result.parts.sum(0)
+        if result.penalty is not None:
+            self._penalty = (self._penalty or 0.0) + float(result.penalty.sum())
         filled = slates >= 0
         self._shown[slates if filled.all() else slates[filled]] = True
         seen = np.take_along_axis(
@@ -65,6 +68,8 @@ class PageTally:
         }
         parts = dict(zip(self._part_names, self._parts / self.n_pages, strict=True))
         found |= {f"slate/page_{name}": float(parts[name]) for name in ("diversity", "relevance", "revenue")}
+        if self._penalty is not None:
+            found["slate/page_penalty"] = self._penalty / self.n_pages
         found["slate/coverage"] = float(self._shown.mean())
         found["slate/repetition"] = self._repeated / max(self._items, 1)
         for k, (clicks, purchases) in enumerate(zip(self._clicks, self._purchases, strict=True)):

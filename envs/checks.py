@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.numeric import check_integer, check_real
+from envs.pessimism import check_pessimism
 from envs.world import RewardMix, TaskConfig, World
 from simulators.kernels.rng import MAX_SEED
 
@@ -50,6 +51,7 @@ def check_task(world: World, task: TaskConfig) -> None:
             )
     _check_features(world)
     check_mix(world, task.reward, where="TaskConfig.reward")
+    check_pessimism(world, task)
 
 
 def check_mix(world: World, mix: RewardMix, *, where: str) -> None:
@@ -78,7 +80,7 @@ def _check_config(task: TaskConfig) -> None:
             where="TaskConfig.n_candidates",
             mend="choose slate_size <= n_candidates",
         )
-    for name in ("click_weight", "purchase_weight", "revenue_weight"):
+    for name in ("click_weight", "purchase_weight", "revenue_weight", "pessimism"):
         check_real(getattr(task, name), where=f"TaskConfig.{name}")
     if task.duplicates not in ("repair", "error"):
         raise InputError(

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
-from envs.history import History
+from envs.history import RETURN, History
 from envs.kernels import core as kernels
 from envs.observation import Observation
+from envs.pessimism import penalty_of
 from envs.results import StepResult
 from envs.rules import PageRules
 from envs.tables import StepTables
@@ -75,6 +76,7 @@ class ComposedEngine:
         self.tables = tables
         self.history = history
         self.rules = rules
+        self.penalty = penalty_of(world, task, tables)
 
     def advance(
         self, state: SessionState, actions: NDArray[np.int64], rows: NDArray[np.int64], seed: np.uint64
@@ -99,7 +101,10 @@ class ComposedEngine:
 
         live = state if whole else state.take(rows)
         step = state.step.copy() if rules is not None else state.step
-        feedback = self.world.simulator.respond(live, slates if whole else slates[rows], seed=int(seed))
+        shown = slates if whole else slates[rows]
+        # Before the answer: what the members expect of the page, knowing the session so far.
+        doubt = None if self.penalty is None else self.penalty(live, shown)
+        feedback = self.world.simulator.respond(live, shown, seed=int(seed))
         if not whole:
             state.put(rows, live)
             feedback = _spread(feedback, rows, B)
@@ -130,6 +135,12 @@ class ComposedEngine:
             score,
             history.totals,
         )
+        penalty = None
+        if doubt is not None:
+            penalty = np.zeros(B)
+            penalty[rows] = doubt
+            reward -= penalty
+            history.totals[:, RETURN] -= penalty
         history.note(rows, slates, feedback.click, feedback.purchase, compact=False)
         truncated = ~left & (history.pages >= task.max_steps)
         if not whole:
@@ -147,6 +158,7 @@ class ComposedEngine:
             truncated=truncated,
             feedback=feedback,
             observation=self._observe(state, rows, None),
+            penalty=penalty,
         )
         if rules is not None:
             result.costs = rules.costs(rows, query, state.user, step, positions, slates, repairs, feedback)
@@ -216,10 +228,11 @@ def _spread(feedback: Feedback, rows: NDArray[np.int64], n_users: int) -> Feedba
         out[rows] = array
         return out
 
-    cart = feedback.cart
+    cart, dwell = feedback.cart, feedback.dwell
     return Feedback(
         click=spread(feedback.click),
         purchase=spread(feedback.purchase),
         left=spread(feedback.left),
         cart=None if cart is None else spread(cart),
+        dwell=None if dwell is None else spread(dwell),
     )

@@ -13,7 +13,10 @@ from envs.kernels.page import MOST_ITEMS
 from envs.observation import Observation
 from envs.world import TaskConfig
 
-__all__ = ["History"]
+__all__ = ["RETURN", "History"]
+
+RETURN = 2
+"""Column of `History.totals` that holds the return so far."""
 
 
 class History:

@@ -83,6 +83,8 @@ class StepResult:
     repairs: NDArray[np.int32]  # (B,) choices that had to be repaired
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """(B,) each: what breaking the task's rules costs, by name; empty where the task has none."""
+    penalty: NDArray[np.float64] | None = None
+    """(B,) what `TaskConfig.pessimism` took off the reward, `parts` apart; None where it is 0."""
     finished: NDArray[np.int64] = field(init=False)  # (F,) rows whose session ended with this step
     final_observation: Observation = field(init=False)  # (F, ...) their last observation, before the reset
     episodes: EpisodeStats = field(init=False)  # (F,) their whole sessions

@@ -57,7 +57,8 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
     The mix of `TaskConfig.reward`: clicks, carts, purchases, revenue, margin, mean relevance, diversity, staying. The
     parts are in `info["reward_parts"]`, and `info["score"]` is click_weight x clicks + purchase_weight x purchases +
     revenue_weight x revenue of the page, by which policies are compared. `info` also has the user, the slate as it
-    was shown, its clicks, carts and purchases, and what broken rules cost, where the task has rules.
+    was shown, its clicks, carts, purchases and seconds of dwell, and what broken rules cost, where the task has rules.
+    With `TaskConfig.pessimism`, `info["penalty"]` was taken off the reward.
 
     ## Starting State
     A new user with a first query. Users are numbered; `reset(seed=s)` starts again at `first_user`, `reset()`
@@ -155,6 +156,10 @@ class SlateEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int64]]):
         }
         if feedback.cart is not None:
             info["cart"] = feedback.cart[0]
+        if feedback.dwell is not None:
+            info["dwell"] = feedback.dwell[0]
+        if result.penalty is not None:
+            info["penalty"] = result.penalty[0].item()
         if result.costs:
             info["costs"] = {name: cost.item() for name, cost in result.costs.items()}
         if result.finished.size:

@@ -153,6 +153,10 @@ class SlateVectorEnv(VectorEnv[dict[str, NDArray[Any]], NDArray[np.int64], NDArr
         }
         if feedback.cart is not None:
             values["cart"] = feedback.cart
+        if feedback.dwell is not None:
+            values["dwell"] = feedback.dwell
+        if result.penalty is not None:
+            values["penalty"] = result.penalty
         if result.costs:
             values["costs"] = dict(result.costs)
         done = result.terminated | result.truncated

@@ -81,6 +81,9 @@ class TaskConfig:
     """Worth of a unit of currency bought in the score."""
     reward: RewardMix = field(default_factory=RewardMix)
     """The training reward."""
+    pessimism: float = 0.0
+    """So many standard deviations between the members of an ensemble are taken off the reward of each page, for
+    training where the simulator has members (see `envs.pessimism`); scores are never changed by it."""
     duplicates: str = "repair"
     """'repair': a repeated or padded choice takes the next unused candidate; 'error': it raises."""
     rules: Rules | None = None

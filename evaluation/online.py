@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -112,6 +113,8 @@ def evaluate_policy(
     """One policy on its users; arguments as for `evaluate_online`."""
     started = time.perf_counter()
     name = name or policy.name
+    # What a learner is held back by is no part of what a policy is worth, and the true store has no members.
+    task = dataclasses.replace(task, pessimism=0.0)
     n_slots, k = min(batch, n_users), task.slate_size
     depth = min(depth, k)
     ideal = _ideal(world, relevance, depth)

@@ -49,7 +49,7 @@ class MixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordCon
         parts = info.get("reward_parts")
         if parts is None:
             return observation, float(reward), terminated, truncated, info
-        mixed = 0.0
+        mixed = -info.get("penalty", 0.0)  # what the task's own mix is doubted by
         for name, weight in self._weights.items():
             mixed += weight * parts[name]
         self._return += mixed
