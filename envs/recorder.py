@@ -94,6 +94,9 @@ class ShownPages:
     repairs: NDArray[np.int32]  # (M,) choices of the action that had to be repaired
     propensity: Propensities | None  # of the actions; None where unknown
     policy_id: str
+    dwell: NDArray[np.float32] | None = (
+        None  # (M, K) seconds on what was clicked; None where the users know none
+    )
 
 
 class SessionRecorder:
@@ -238,6 +241,7 @@ class SessionRecorder:
             repairs=result.repairs[at],
             propensity=None if propensity is None else _Rows.of(propensity, at),
             policy_id=policy_id,
+            dwell=None if result.feedback.dwell is None else result.feedback.dwell[at],
         )
         self.add_pages(pages)
 
@@ -265,6 +269,7 @@ class SessionRecorder:
                 "slate": pages.slate,
                 "click": pages.click,
                 "purchase": pages.purchase,
+                "dwell": np.full((M, K), np.nan, np.float32) if pages.dwell is None else pages.dwell,
                 "end": end.astype(object),
                 "policy": np.full(M, pages.policy_id, object),
                 "propensity": unknown if known is None else np.where(clean, known.item, np.nan),
@@ -318,6 +323,7 @@ class SessionRecorder:
             "item_id": self._ids[item],
             "click": page["click"].ravel(),
             "purchase": page["purchase"].ravel(),
+            **({} if np.isnan(page["dwell"]).all() else {"dwell_seconds": page["dwell"].ravel()}),
             "price": self.world.features.price[item],
             "policy_id": page["policy"][each],
             "session_end": np.array([end or None for end in page["end"]], object)[each],

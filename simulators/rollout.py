@@ -87,6 +87,7 @@ def simulate_steps(
     rows: list[tuple[NDArray[np.int64], NDArray[np.int32], list[NDArray[np.uint8]], NDArray[np.int8]]] = []
     queried: list[NDArray[np.int32]] = []
     contexts: list[NDArray[np.float32]] = []
+    dwells: list[NDArray[np.float32]] = []
     for step in range(max_steps):
         slates = source.pages(state, seed=seed)
         user, query, context = state.user.copy(), state.query.copy(), state.context.copy()
@@ -95,6 +96,8 @@ def simulate_steps(
         if step == max_steps - 1:
             end = np.where(feedback.left, int(SessionEnd.LEFT), int(SessionEnd.LIMIT))
         rows.append((user - first_user, slates, [feedback.click, feedback.purchase], end.astype(np.int8)))
+        if feedback.dwell is not None:
+            dwells.append(feedback.dwell)
         queried.append(query)
         contexts.append(context)
         state = state.take(np.flatnonzero(~feedback.left))
@@ -114,6 +117,7 @@ def simulate_steps(
         item=item,
         click=np.concatenate([row[2][0] for row in rows])[order],
         purchase=np.concatenate([row[2][1] for row in rows])[order],
+        dwell=np.concatenate(dwells)[order] if dwells else None,
         candidates=np.empty((len(session), 0), np.int32),
         propensity=unknown,
         cascade_propensity=unknown.copy(),

@@ -20,6 +20,7 @@ from simulators.ensemble.simulator import EnsembleSimulator
 from simulators.fitted import FittedSimulator
 from simulators.fitting.report import FitReport
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
+from simulators.parts.dwell import LinearDwell
 from simulators.parts.dynamics import FittedDynamics, OnePage
 from simulators.parts.examination import (
     CascadeExamination,
@@ -29,6 +30,7 @@ from simulators.parts.examination import (
     PositionExamination,
 )
 from simulators.parts.population import EmpiricalPopulation
+from simulators.parts.returns import HazardReturns
 
 __all__ = ["load_simulator", "save_simulator"]
 
@@ -46,7 +48,10 @@ _KINDS: dict[str, tuple[type[Any], ...]] = {
     ),
     "conversion": (LinearConversion,),
     "dynamics": (FittedDynamics, OnePage),
+    "dwell": (LinearDwell,),
+    "returns": (HazardReturns,),
 }
+_OPTIONAL = ("dwell", "returns")
 
 
 def save_simulator(simulator: ComposedSimulator | EnsembleSimulator, folder: Path | str) -> None:
@@ -80,6 +85,8 @@ def _packed(simulator: ComposedSimulator) -> tuple[dict[str, Any], dict[str, NDA
     parts: dict[str, dict[str, Any]] = {}
     for role, kinds in _KINDS.items():
         part = getattr(simulator, role)
+        if part is None and role in _OPTIONAL:
+            continue
         if type(part) not in kinds:
             raise InputError(
                 f"the {role} part is a {type(part).__name__}, which is not built in",
@@ -98,6 +105,7 @@ def _packed(simulator: ComposedSimulator) -> tuple[dict[str, Any], dict[str, NDA
         "parts": parts,
         "slate_size": simulator.slate_size,
         "ring": simulator.ring,
+        "several_visits": simulator.visits is not None,
     }
     if isinstance(simulator, FittedSimulator):
         about |= {
@@ -152,7 +160,12 @@ def _unpacked(
     about: dict[str, Any], arrays: dict[str, NDArray[Any]], features: FeatureTables
 ) -> ComposedSimulator:
     """The inverse of `_packed`."""
-    composed: dict[str, Any] = {role: _part(role, about["parts"][role], arrays) for role in _KINDS}
+    composed: dict[str, Any] = {
+        role: _part(role, about["parts"][role], arrays)
+        for role in _KINDS
+        if role in about["parts"] or role not in _OPTIONAL
+    }
+    composed["several_visits"] = about.get("several_visits", False)
     composed |= {"slate_size": about["slate_size"], "ring": about["ring"], "features": features}
     if "report" not in about:
         return ComposedSimulator(**composed)

@@ -114,6 +114,7 @@ class RecordSessions(gymnasium.Wrapper[Arrays, Any, Arrays, Any], gymnasium.util
                 repairs=np.array([info["repairs"]], np.int32),
                 propensity=known,
                 policy_id=self._policy_id,
+                dwell=np.asarray(info["dwell"], np.float32)[None] if "dwell" in info else None,
             )
         )
 

@@ -18,10 +18,12 @@ from simulators.ensemble.simulator import EnsembleSimulator
 from simulators.fitted import FittedSimulator
 from simulators.fitting.checks import FAMILIES, check_fit_input
 from simulators.fitting.config import FitConfig
+from simulators.fitting.dwell import fit_dwell
 from simulators.fitting.fit import PartFitter, put_together
 from simulators.fitting.replay import latest_sessions, replay
 from simulators.fitting.report import FitReport, PartScore
 from simulators.fitting.resample import Resample, session_weights
+from simulators.fitting.returns import fit_returns
 
 __all__ = ["fit_ensemble"]
 
@@ -41,8 +43,8 @@ def fit_ensemble(
 
     Each member is a fit under random weights of the sessions (`simulators.fitting.resample`), and under a prior whose
     centre is drawn from the prior (`simulators.fitting.centres`), of all parts: clicks, purchases, leaving, next
-    queries, and who arrives. The feature rows are computed once; the strengths of the priors are those chosen on the
-    log as it is, and its parameters are where each member starts.
+    queries, dwell (its weights of sessions alone), returns, and who arrives. The feature rows are computed once; the
+    strengths of the priors are those chosen on the log as it is, and its parameters are where each member starts.
 
     Args:
         names: Click models that take turns; empty: `EnsembleConfig.families`, or a choice, see there.
@@ -98,6 +100,8 @@ def fit_ensemble(
         others.purchases()
         if not used.single_impressions:
             others.dynamics(valid, [])
+        fit_dwell(others, valid, [])
+        fit_returns(others, valid, [])
         bar.update()
         sessions = np.unique(used.session)
         members: list[FittedSimulator] = []

@@ -24,6 +24,9 @@ class FitConfig:
     """Fit to the latest sessions with at most so many shown items (memory: about 500 bytes each)."""
     ring: int = 64
     """How many of the last shown items a user remembers one by one (for repeats and category fatigue)."""
+    several_visits: bool = False
+    """Users who leave come back as often as the log's do: an episode is then all visits of a user, and `left` means
+    for good. Otherwise it is one visit, and `simulator.returns` says what might follow."""
     stops_at_click: bool = False
     """Cascade only: the strict model, in which the first click on a page is the last."""
 

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from behavior.errors import InputError
 from behavior.steps import LoggedSteps, SessionEnd
 from encoders.features import FeatureTables
 from simulators.fitted import FittedSimulator
 from simulators.fitting.checks import check_fit_input
 from simulators.fitting.config import FitConfig
+from simulators.fitting.dwell import fit_dwell
 from simulators.fitting.examination import examination_of
 from simulators.fitting.likelihood import Parameters, Problem, logits_of
 from simulators.fitting.priors import NAMED_PENALTY, row_penalty
@@ -22,6 +24,7 @@ from simulators.fitting.queries import fit_queries, transitions_of
 from simulators.fitting.replay import Replay, latest_sessions, replay
 from simulators.fitting.report import FitReport, PartScore
 from simulators.fitting.resample import Resample, coupled_rows
+from simulators.fitting.returns import fit_returns
 from simulators.fitting.scores import log_likelihood, log_loss, mean, perplexity, position_rates
 from simulators.fitting.tuning import fit_tuned
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
@@ -43,7 +46,7 @@ def fit_simulator(
     *,
     progress: bool = True,
 ) -> FittedSimulator:
-    """Fit the five parts to `train` and score them on `valid`.
+    """Fit the parts to `train` and score them on `valid`.
 
     Args:
         name: The click model: one of `simulators.fitting.checks.FAMILIES`.
@@ -63,8 +66,8 @@ def fit_simulator(
     used = latest_sessions(train, config.max_impressions)
     if used.n_steps < train.n_steps:
         notes.append(f"fitted to the latest {used.n_sessions:,} of {train.n_sessions:,} training sessions")
-    n_fits = 3 * (len(config.strengths) + 1)
-    with tqdm(total=n_fits + 2, desc=f"fit {name}", disable=None if progress else True, leave=False) as bar:
+    n_fits = 4 * (len(config.strengths) + 1)
+    with tqdm(total=n_fits + 3, desc=f"fit {name}", disable=None if progress else True, leave=False) as bar:
 
         def tick(what: str) -> None:
             bar.set_postfix_str(what)
@@ -91,6 +94,14 @@ def put_together(
         notes.append("single impressions: every simulated session is one page long")
     else:
         dynamics, later = fitter.dynamics(valid, notes)
+    dwell, of_dwell = fit_dwell(fitter, valid, notes)
+    returns, of_returns = fit_returns(fitter, valid, notes)
+    if config.several_visits and returns is None:
+        raise InputError(
+            "several visits are asked for, but this log does not tell who comes back",
+            where="FitConfig.several_visits",
+            mend="leave it out, or bring a longer log whose users can be told apart (user_id) and come again",
+        )
     fitter.tick("scored")
     n_clicks = int(seen.click.sum())
     if n_clicks < _FEW_CLICKS:
@@ -112,7 +123,7 @@ def put_together(
         n_purchases=int(seen.purchase.sum()),
         seconds=time.perf_counter() - began,
         strengths=fitter.strengths,
-        scores=(*clicks, purchases, *later),
+        scores=(*clicks, purchases, *later, *of_dwell, *of_returns),
         perplexity=fitter.perplexity,
         baseline_perplexity=fitter.baseline_perplexity,
         notes=tuple(notes),
@@ -131,6 +142,9 @@ def put_together(
         dynamics=dynamics,
         slate_size=used.slate_size,
         ring=config.ring,
+        dwell=dwell,
+        returns=returns,
+        several_visits=config.several_visits,
     )
 
 
@@ -169,7 +183,7 @@ class PartFitter:
         cut = sessions[int(len(sessions) * (1.0 - config.tuning_share))]
         self.cut_page = int(np.searchsorted(train.session, cut))
 
-    def _tuned(
+    def tuned(
         self, part: str, problem: Problem, session: NDArray[np.int64], early: NDArray[np.bool_]
     ) -> Parameters:
         """Fit `problem`; its rows belong to `session` (n,), those of the earlier part are marked `early`."""
@@ -195,7 +209,7 @@ class PartFitter:
         """The click model and the appeal, together."""
         problem = self._problem(self.seen, self.seen.click, family=name)
         early = self.seen.page < self.cut_page
-        p = self._tuned("clicks", problem, self.seen.session[self.seen.page], early)
+        p = self.tuned("clicks", problem, self.seen.session[self.seen.page], early)
         typical = float((1.0 / (1.0 + np.exp(-logits_of(problem, p)))).mean())
         examination = examination_of(
             name, p, typical_click=typical, stops_at_click=self.config.stops_at_click
@@ -235,7 +249,7 @@ class PartFitter:
         mine, theirs = self.seen.click > 0, self.held.click > 0
         problem = _select(self._problem(self.seen, self.seen.purchase), mine)
         page = self.seen.page[mine]
-        p = self._tuned("purchases", problem, self.seen.session[page], page < self.cut_page)
+        p = self.tuned("purchases", problem, self.seen.session[page], page < self.cut_page)
         held = _select(self._problem(self.held, self.held.purchase), theirs)
         rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
         return LinearConversion(**_biases(p)), _coin_score(
@@ -252,7 +266,7 @@ class PartFitter:
         page = np.arange(self.seen.shape[0])
         known = ~np.isin(self.train.session_end, censored)
         problem = self._leaving(self.seen.page_rows[known], self.train.session_end[known], page[known])
-        p = self._tuned("leaving", problem, self.train.session[known], page[known] < self.cut_page)
+        p = self.tuned("leaving", problem, self.train.session[known], page[known] < self.cut_page)
         held_known = ~np.isin(valid.session_end, censored)
         held = self._leaving(self.held.page_rows[held_known], valid.session_end[held_known], page[:0])
         rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)

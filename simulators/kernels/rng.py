@@ -44,6 +44,8 @@ class Purpose(IntEnum):
     TRUE_USER = 11
     PLUG_IN = 12
     STOCK = 13
+    DWELL = 14
+    RETURN = 15
 
 
 _M0 = np.uint64(0xD2511F53)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
-from simulators.parts.contract import Attractiveness, Conversion, Dynamics, Examination, Part, Population
+from simulators.parts.contract import (
+    Attractiveness,
+    Conversion,
+    Dwell,
+    Dynamics,
+    Examination,
+    Part,
+    Population,
+    Returns,
+)
+from simulators.parts.dwell import LinearDwell
 from simulators.parts.dynamics import FittedDynamics, OnePage
 from simulators.parts.examination import (
     CascadeExamination,
@@ -15,25 +25,30 @@ from simulators.parts.examination import (
 from simulators.parts.layout import Layout
 from simulators.parts.memory import SessionMemory, Tables
 from simulators.parts.population import EmpiricalPopulation
+from simulators.parts.returns import HazardReturns
 
 __all__ = [
     "Attractiveness",
     "CascadeExamination",
     "ClickChainExamination",
     "Conversion",
+    "Dwell",
     "DynamicBayesianExamination",
     "Dynamics",
     "EmpiricalPopulation",
     "Examination",
     "FittedDynamics",
+    "HazardReturns",
     "Layout",
     "LinearAttractiveness",
     "LinearConversion",
+    "LinearDwell",
     "MultinomialExamination",
     "OnePage",
     "Part",
     "Population",
     "PositionExamination",
+    "Returns",
     "SessionMemory",
     "Tables",
 ]

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from simulators.base import SessionState
 from simulators.parts.memory import SessionMemory
 
-__all__ = ["Attractiveness", "Conversion", "Dynamics", "Examination", "Part", "Population"]
+__all__ = [
+    "Attractiveness",
+    "Conversion",
+    "Dwell",
+    "Dynamics",
+    "Examination",
+    "Part",
+    "Population",
+    "Returns",
+]
 
 
 class Part:
@@ -87,6 +96,45 @@ class Conversion(Protocol):
         self, state: SessionState, memory: SessionMemory, items: NDArray[np.int32]
     ) -> NDArray[np.float64]:
         """Probability (B, M) of a purchase given a click; 0 where the item is -1."""
+        ...
+
+
+@runtime_checkable
+class Dwell(Protocol):
+    """Time on a product after the click."""
+
+    def seconds(
+        self,
+        state: SessionState,
+        memory: SessionMemory,
+        items: NDArray[np.int32],
+        click: NDArray[np.uint8],
+        purchase: NDArray[np.uint8],
+        *,
+        seed: int,
+    ) -> NDArray[np.float32]:
+        """Seconds (B, K) on what was clicked of `items` (B, K), else 0. The record does not yet know the page."""
+        ...
+
+
+@runtime_checkable
+class Returns(Protocol):
+    """Whether another visit follows, and when."""
+
+    def after(
+        self,
+        state: SessionState,
+        memory: SessionMemory,
+        items: NDArray[np.int32],
+        click: NDArray[np.uint8],
+        purchase: NDArray[np.uint8],
+        *,
+        seed: int,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """If the visit ends with this page: (B,) chance of another, and (B,) days until it, infinite for never.
+
+        The record does not yet know the page.
+        """
         ...
 
 
