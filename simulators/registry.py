@@ -6,10 +6,12 @@ import difflib
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
@@ -20,6 +22,8 @@ from simulators.fitting.config import FitConfig
 from simulators.options import typed_options
 
 __all__ = [
+    "BUILT_IN",
+    "ENSEMBLE",
     "ENTRY_POINTS",
     "SimulatorInputs",
     "check_name",
@@ -31,6 +35,10 @@ __all__ = [
 
 ENTRY_POINTS = "slategym.simulators"
 """Entry point group in which other packages register simulators."""
+ENSEMBLE = "ensemble"
+"""Name of the ensemble of fits to resampled sessions."""
+BUILT_IN = (*FAMILIES, ENSEMBLE)
+"""Names of what is fitted without any plug-in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +66,8 @@ class SimulatorInputs:
 
 def simulator_names() -> tuple[str, ...]:
     """Names that `make_simulator` knows; besides, it takes any `module:Class` and any saved folder."""
-    plugins = sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - set(FAMILIES))
-    return (*FAMILIES, *plugins)
+    plugins = sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - set(BUILT_IN))
+    return (*BUILT_IN, *plugins)
 
 
 def make_simulator(
@@ -72,8 +80,9 @@ def make_simulator(
     Args:
         name: One of `simulator_names()`, `module:Class`, or a folder that `save_simulator` wrote.
         inputs: What to fit or build it from.
-        options: Settings of its own: fields of `FitConfig` for the fitted ones, keyword arguments for a plug-in's
-            class. A text is read as the type that the parameter is annotated with.
+        options: Settings of its own: fields of `FitConfig` for the fitted ones (of `EnsembleConfig`, too, for the
+            ensemble), keyword arguments for a plug-in's class. A text is read as the type that the parameter is
+            annotated with.
 
     Raises:
         InputError: An unknown name or option; a module that does not import; no such class; a class that breaks the
@@ -87,6 +96,8 @@ def make_simulator(
         return fit_simulator(
             name, inputs.train, inputs.valid, inputs.features, config, progress=inputs.progress
         )
+    if name == ENSEMBLE:
+        return _fit_ensemble(inputs, options)
     folder = saved_folder(name)
     if folder is not None:
         return _read(folder, inputs, options)
@@ -107,9 +118,22 @@ def make_simulator(
     return simulator  # type: ignore[no-any-return]
 
 
+def _fit_ensemble(inputs: SimulatorInputs, options: Mapping[str, Any]) -> UserSimulator:
+    from simulators.ensemble import EnsembleConfig, fit_ensemble
+
+    of_fit = {field.name for field in fields(FitConfig)}
+    how = {key: value for key, value in options.items() if key in of_fit}
+    fit = replace(inputs.fit, **typed_options(FitConfig, how, where=ENSEMBLE))
+    rest = {key: value for key, value in options.items() if key not in of_fit}
+    config = replace(EnsembleConfig(fit=fit), **typed_options(EnsembleConfig, rest, where=ENSEMBLE))
+    return fit_ensemble(
+        (), inputs.train, inputs.valid, inputs.features, config, seed=inputs.seed, progress=inputs.progress
+    )
+
+
 def check_name(name: str) -> None:
     """Raise `InputError` where no simulator can be made of `name`; nothing is fitted or built."""
-    if name in FAMILIES:
+    if name in BUILT_IN:
         return
     folder = saved_folder(name)
     if folder is None:
@@ -129,7 +153,7 @@ def saved_folder(name: str) -> Path | None:
 
     A folder beside the caller that is called like a simulator is written with its path: `./pbm`.
     """
-    if name in FAMILIES or ":" in name:
+    if name in BUILT_IN or ":" in name:
         return None
     if "/" in name or "\\" in name:
         return Path(name)
@@ -206,6 +230,16 @@ def _read(folder: Path, inputs: SimulatorInputs, options: Mapping[str, Any]) -> 
         )
     simulator = load_simulator(folder)
     _check_fits_shop(name, simulator, inputs)
+    # Row numbers are all that ties a saved simulator to a catalogue: prices tell when it is another one.
+    theirs, ours = simulator.features.price, inputs.features.price
+    other = np.flatnonzero(~np.isclose(theirs, ours, rtol=1e-4, equal_nan=True))
+    if len(other):
+        raise InputError(
+            f"the simulator knows other items than the catalogue: {len(other):,} of {len(ours):,} have another price, "
+            f"the first {theirs[other[0]]:g} instead of {ours[other[0]]:g}",
+            where=f"{name}, item row {other[0]}",
+            mend="use the log and the catalogue that the simulator was fitted to, or fit it again",
+        )
     names = getattr(simulator, "context_names", inputs.train.context_names)
     if names != inputs.train.context_names:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from simulators.registry import SimulatorInputs, check_name, make_simulator, sav
 from simulators.speed import Speed, speed_in_words
 from simulators.storage import save_simulator
 
+FEATURES = example_features()
 GUIDE = Path(__file__).parents[2] / "docs" / "your-own-simulator.md"
 
 
@@ -44,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def inputs() -> SimulatorInputs:
     return SimulatorInputs(
-        features=example_features(),
+        features=FEATURES,
         train=example_log(n_sessions=300),
         valid=example_log(n_sessions=60, first_user=300),
         slate_size=5,
@@ -194,6 +196,10 @@ def test_a_saved_simulator_of_another_shop_is_refused(tmp_path: Path, inputs: Si
     with pytest.raises(InputError, match="knows 50 items and 20 queries, the shop 200 and 20") as error:
         make_simulator(str(tmp_path / "other"), inputs)
     assert "log it was fitted to" in error.value.mend
+    dearer = replace(FEATURES, price=FEATURES.price * np.float32(1.1))
+    save_simulator(example_simulator(features=dearer), tmp_path / "dearer")
+    with pytest.raises(InputError, match="200 of 200 have another price"):
+        make_simulator(str(tmp_path / "dearer"), inputs)
     narrow = example_simulator(slate_size=3)
     save_simulator(narrow, tmp_path / "narrow")
     with pytest.raises(InputError, match="at most 3 items, the task shows 5"):
