@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-__all__ = ["FitReport", "PartScore"]
+__all__ = ["FitReport", "PartScore", "plain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class FitReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; nan becomes None."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        return {key: plain(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> FitReport:
@@ -105,11 +105,12 @@ def _show(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4f}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` with lists for tuples and None for nan, all the way down: what JSON can hold."""
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
