@@ -72,6 +72,10 @@ class EnsembleSimulator:
         """Member `i`."""
         return self._fitted[i]
 
+    def one_visit(self) -> EnsembleSimulator:
+        """The same users, each living a single visit; see `ComposedSimulator.one_visit`."""
+        return EnsembleSimulator([member.one_visit() for member in self._fitted], self.report)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know before trusting the simulator."""
