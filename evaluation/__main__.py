@@ -1,18 +1,24 @@
-"""`python -m evaluation`: judge the policies of a finished run again, with more users or another seed."""
+"""`python -m evaluation`: judge the policies of a finished run again, with more users or another seed.
+
+`python -m evaluation agreement` says how far the run's simulator can be believed about policies.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
 from behavior.errors import InputError
+from behavior.files import atomic_path, refuse_existing
 from evaluation.run_artifacts import JudgeOptions, judge_run
 
-__all__ = ["Arguments", "main"]
+__all__ = ["AgreementArguments", "Arguments", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +26,8 @@ class Arguments:
     """Judge the policies of a finished run again: with more users, another seed, or a choice of policies.
 
     Prints the final table: score, clicks and purchases per session on held-out users in the true store where it is
-    known, in the fitted simulator, and the estimate from the held-out part of the log.
+    known, in the fitted simulator, and the estimate from the held-out part of the log. `python -m evaluation agreement
+    --help`: how far the simulator itself can be believed.
     """
 
     run: Path
@@ -31,28 +38,61 @@ class Arguments:
     """Folder for table.csv and table.json, which must not hold such files yet. Nothing is written without it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AgreementArguments:
+    """Say how far a run's simulator can be believed about policies.
+
+    Compares its values of the run's policies and of a set of varied others with those in the true store where it is
+    known, else with off-policy estimates from the held-out part of the log; and judges the run's policies in the other
+    simulators that were fitted to its log.
+    """
+
+    run: Path
+    """Folder of a run that train.py has made, such as logs/demo-ppo-0."""
+    against: Literal["auto", "store", "log"] = "auto"
+    """'store': the true store; 'log': off-policy estimates; 'auto': the store where it is known."""
+    users: int = 1000
+    """Held-out users that every policy serves in every world."""
+    seed: int | None = None
+    """Key of the users' chance; the run's own where none is given."""
+    quiet: bool = False
+    """No progress bars."""
+    json: Path | None = None
+    """Write the figures here as JSON; a file that exists is not overwritten."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the exit code."""
-    arguments = tyro.cli(Arguments, args=argv, prog="python -m evaluation", description=Arguments.__doc__)
+    given = list(sys.argv[1:] if argv is None else argv)
     try:
-        _run(arguments)
+        if given[:1] == ["agreement"]:
+            prog = "python -m evaluation agreement"
+            _agreement(
+                tyro.cli(
+                    AgreementArguments, args=given[1:], prog=prog, description=AgreementArguments.__doc__
+                )
+            )
+        else:
+            _run(tyro.cli(Arguments, args=given, prog="python -m evaluation", description=Arguments.__doc__))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _run(arguments: Arguments) -> None:
-    if not (arguments.run / "config.yaml").is_file():
+def _check(run: Path, users: int) -> None:
+    if not (run / "config.yaml").is_file():
         raise InputError(
             "this is not the folder of a run: it holds no config.yaml",
-            where=str(arguments.run),
+            where=str(run),
             mend="name a folder under logs/ that train.py has made",
         )
-    if arguments.judge.users < 2:
-        raise InputError(
-            f"--users {arguments.judge.users}", where="--users", mend="judge on at least 2 users"
-        )
+    if users < 2:
+        raise InputError(f"--users {users}", where="--users", mend="judge on at least 2 users")
+
+
+def _run(arguments: Arguments) -> None:
+    _check(arguments.run, arguments.judge.users)
     if arguments.out is not None:
         taken = [name for name in ("table.csv", "table.json") if (arguments.out / name).exists()]
         if taken:
@@ -68,6 +108,22 @@ def _run(arguments: Arguments) -> None:
     if arguments.out is not None:
         for path in table.write(arguments.out):
             print(path)
+
+
+def _agreement(arguments: AgreementArguments) -> None:
+    _check(arguments.run, arguments.users)
+    if arguments.json is not None:
+        refuse_existing(arguments.json)
+    from evaluation.agreement_run import judge_agreement
+    from pipeline.agreement import print_chapter
+    from pipeline.artifacts import open_run
+
+    options = JudgeOptions(users=arguments.users, seed=arguments.seed, quiet=arguments.quiet)
+    chapter = judge_agreement(open_run(arguments.run), options, against=arguments.against)
+    print_chapter(chapter, whole=True)
+    if arguments.json is not None:
+        with atomic_path(arguments.json) as temporary:
+            temporary.write_text(json.dumps(chapter.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -156,28 +156,23 @@ class CrossMatrix:
         ]
 
     def sentence(self) -> str:
-        """The worst drop in one plain sentence; empty without a policy that has a home."""
-        found = [cell for cell in self.gaps if cell.gap is not None]
+        """The worst drop in one plain sentence, that in the truth where it is known; empty without trained policies."""
+        found = [cell for cell in self.gaps if self.true_world in (None, cell.world)] or list(self.gaps)
         if not found:
             return ""
-        measure = "excess" if all(cell.excess is not None for cell in found) else "gap"
-
-        def size(cell: CrossCell) -> float:
-            interval = getattr(cell, measure)
-            return float(interval.value)
-
-        worst = max(found, key=size)
-        sure = getattr(worst, measure)
-        beyond = f", beyond what {self.reference} differs between the two" if measure == "excess" else ""
-        if sure.low > 0:
-            return (
-                f"{worst.policy} loses {plus_minus(sure)} a session when it leaves {worst.home} for {worst.world}"
-                f"{beyond}: so much of its score at home is knowledge of that simulator alone."
-            )
-        return (
-            f"No drop of a trained policy outside its own simulator is sure; the largest is {plus_minus(sure)} a "
-            f"session, {worst.policy} from {worst.home} in {worst.world}{beyond}."
-        )
+        by_excess = [cell for cell in found if cell.excess is not None]
+        if by_excess:
+            worst = max(by_excess, key=lambda cell: cell.excess.value if cell.excess else -math.inf)
+            drop, what = worst.excess, f"the gain of {worst.policy} over {self.reference}"
+        else:
+            worst = max(found, key=lambda cell: cell.gap.value if cell.gap else -math.inf)
+            drop, what = worst.gap, f"the score of {worst.policy}"
+        assert drop is not None
+        much = f"{plus_minus(drop)} a session"
+        if drop.low > 0:
+            return f"{worst.home}, where it was trained, overstates {what} by {much} against {worst.world}."
+        text = f"That {worst.home}, where it was trained, overstates {what} against {worst.world} is not sure"
+        return f"{text}: by {much}."
 
 
 def cross_matrix(

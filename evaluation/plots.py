@@ -12,14 +12,17 @@ import matplotlib.ticker
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.special import ndtri
 
+from evaluation.agreement_result import Agreement
 from evaluation.report_data import Curve, PositionRates
 from evaluation.table import FinalTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_curves", "draw_positions", "draw_scores"]
+__all__ = ["draw_agreement", "draw_curves", "draw_positions", "draw_scores"]
 
 _INK = "#010203"  # stands for the page's text colour
 _COLOURS = ("#2f7ed8", "#e07b39", "#3a9d5d", "#b0549c", "#8a8a8a", "#c2a300")
@@ -55,6 +58,57 @@ def draw_scores(table: FinalTable) -> str:
         _clean(axes, grid="x")
         axes.tick_params(axis="y", length=0)
         return _svg(figure, f"Score per session of {len(rows)} policies; the figures are in the table.")
+
+
+def draw_agreement(found: Agreement, unit: str) -> str:
+    """Simulated against true value of each policy, with intervals of both and the line where they are equal."""
+    z = float(ndtri(0.5 + found.level / 2))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.8, 4.6), layout="constrained")
+        axes = figure.subplots()
+        ends = [*found.true, *found.simulated]
+        axes.axline((min(ends), min(ends)), slope=1, color=_INK, alpha=0.35, linewidth=1, linestyle="--")
+        up, down = found.simulated_high - found.simulated, found.simulated - found.simulated_low
+        for p, name in enumerate(found.names):
+            colour = _BY_KIND["trained"] if name == found.chosen else _BY_KIND["baseline"]
+            axes.errorbar(
+                found.true[p],
+                found.simulated[p],
+                xerr=z * found.true_error[p],
+                yerr=None if np.isnan(down[p]) else [[max(0.0, down[p])], [max(0.0, up[p])]],
+                fmt="o",
+                color=colour,
+                markersize=5,
+                linewidth=1.4,
+                alpha=0.8,
+            )
+        for p, place in zip(np.argsort(found.true), _label_heights(found), strict=True):
+            axes.annotate(
+                found.names[p],
+                (found.true[p], found.simulated[p]),
+                xytext=(1.02, place),
+                textcoords="axes fraction",
+                fontsize=7.5,
+                va="center",
+                annotation_clip=False,
+                arrowprops={"arrowstyle": "-", "color": _INK, "alpha": 0.18, "linewidth": 0.6},
+            )
+        axes.set_xlabel(f"true score per {unit} ({found.truth})")
+        axes.set_ylabel(f"score per {unit} in the simulator")
+        _clean(axes, grid="y")
+        return _svg(
+            figure,
+            f"Simulated against true value of {len(found.names)} policies; the figures are in the table.",
+        )
+
+
+def _label_heights(found: Agreement) -> NDArray[np.float64]:
+    """Heights (P,) of the labels beside the picture, by true value: evenly spread, in the order of the points."""
+    n = len(found.names)
+    by_true = np.argsort(found.true)
+    place = np.empty(n)
+    place[np.argsort(found.simulated[by_true])] = np.linspace(0.02, 0.98, n)
+    return place
 
 
 def draw_curves(curves: Sequence[Curve]) -> str:

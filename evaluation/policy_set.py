@@ -7,7 +7,7 @@ than random, to click models with exploration.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,12 @@ BEHAVIOUR = "behavior"
 _LEARNED = ("click-greedy", "linucb")
 
 
-def policy_set(inputs: AgentInputs, *, behaviour: Policy | None = None) -> dict[str, Policy]:
+def policy_set(
+    inputs: AgentInputs,
+    *,
+    behaviour: Policy | None = None,
+    learned: Mapping[str, Policy] | None = None,
+) -> dict[str, Policy]:
     """Policies by name: 13 rules, two that learn from the log, and what one of these learned ranked in two other ways.
 
     The same inputs, seed included, give the same policies. Those that the shop has no data for (no prices; no log, or
@@ -37,6 +42,7 @@ def policy_set(inputs: AgentInputs, *, behaviour: Policy | None = None) -> dict[
     Args:
         inputs: Tables, log, world and task, as `agents.registry.make_agent` takes them.
         behaviour: The policy that made the log, where it is known.
+        learned: Policies that have learned from the log already, by the names of their agents; not fitted anew.
     """
     features = inputs.features
     relevance, popularity = RelevancePolicy(), PopularityPolicy(features)
@@ -59,14 +65,14 @@ def policy_set(inputs: AgentInputs, *, behaviour: Policy | None = None) -> dict[
         found["cheap first"] = PricePolicy(features)
         found["dear first"] = PricePolicy(features, descending=True)
     for name in _LEARNED:
-        learned = _from_log(name, inputs)
-        if learned is None:
+        policy = (learned or {}).get(name) or _from_log(name, inputs)
+        if policy is None:
             continue
-        found[name] = learned
-        if isinstance(learned, ScorePolicy) and name == "click-greedy":
+        found[name] = policy
+        if isinstance(policy, ScorePolicy) and name == "click-greedy":
             # Its scores are logarithms of worth, as those of relevance are of a click's probability.
-            found["click-greedy, fresh"] = FreshPolicy(learned, penalty=1.0)
-            found["click-greedy reversed"] = ReversedPolicy(learned)
+            found["click-greedy, fresh"] = FreshPolicy(policy, penalty=1.0)
+            found["click-greedy reversed"] = ReversedPolicy(policy)
     if behaviour is not None:
         found[BEHAVIOUR] = behaviour
     return found
@@ -75,8 +81,7 @@ def policy_set(inputs: AgentInputs, *, behaviour: Policy | None = None) -> dict[
 def _from_log(name: str, inputs: AgentInputs) -> Policy | None:
     if inputs.train is None or inputs.train.single_impressions:
         return None
-    make: Callable[[str, AgentInputs], Policy] = make_agent
     try:
-        return make(name, inputs)
+        return make_agent(name, inputs)
     except InputError:
         return None

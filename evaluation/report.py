@@ -9,8 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from behavior.files import atomic_path
+from evaluation.agreement_result import FIGURES
 from evaluation.formatting import count, number, percent, plus_minus, share
-from evaluation.plots import draw_curves, draw_positions, draw_scores
+from evaluation.plots import draw_agreement, draw_curves, draw_positions, draw_scores
 from evaluation.report_data import ReportData, ReportTable
 
 __all__ = ["render_report", "write_report"]
@@ -48,6 +49,10 @@ def render_report(data: ReportData) -> str:
         scores=Markup(draw_scores(data.table)),  # our own SVG: its texts are escaped by matplotlib
         curves=Markup(draw_curves(data.curves)) if data.curves else "",
         positions=Markup(draw_positions(data.positions)) if data.positions else "",
+        agreement_picture=Markup(draw_agreement(data.agreement.agreement, data.agreement.unit))
+        if data.agreement is not None and data.agreement.agreement is not None
+        else "",
+        agreement_figures=FIGURES,
         has_gap=any(row.share_of_gap for row in data.table.rows),
         has_ndcg=any(row.ndcg == row.ndcg for row in data.table.rows),
         has_fitted=any(row.fitted_score for row in data.table.rows),

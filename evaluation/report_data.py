@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.table import FinalTable
 from evaluation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from evaluation.agreement_run import AgreementChapter
 
 __all__ = [
     "Curve",
@@ -205,6 +209,8 @@ class ReportData:
     """A few pages before and after training."""
     explanation: PolicyExplanation | None = None
     """A few sessions of the trained policy, candidate by candidate."""
+    agreement: AgreementChapter | None = None
+    """Simulated values of policies against true ones."""
     currency: str = ""
     """Sign before prices."""
     config_yaml: str = ""

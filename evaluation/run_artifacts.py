@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agents.base import Policy
     from encoders.features import CandidateTable
     from envs.observation import Observation
+    from simulators.base import UserSimulator
 
 __all__ = [
     "FITTED",
@@ -62,6 +63,10 @@ class RunArtifacts:
     """Name of the trained policy."""
     trained_in: str = FITTED
     """What reports call the world that it was trained in."""
+    simulator: str = "fitted"
+    """Name of the simulator that it was trained in."""
+    other_simulators: Mapping[str, UserSimulator] = field(default_factory=dict)
+    """Other simulators fitted to the same log, by name."""
     behaviour: str | None = "behavior"
     """Name of the policy that made the log."""
     own_candidates: Mapping[str, CandidateTable] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.data import ShopData
     from pipeline.learning import Learned
     from pipeline.worlds import Observed
+    from simulators.base import UserSimulator
 
 __all__ = ["BEHAVIOR", "HELD_OUT", "ORACLES", "gather", "open_run", "oracles"]
 
@@ -60,9 +62,16 @@ def oracles(
 
 
 def gather(
-    config: TrainConfig, shop: ShopData, world: World, task: TaskConfig, observed: Observed, learned: Learned
+    config: TrainConfig,
+    shop: ShopData,
+    world: World,
+    task: TaskConfig,
+    observed: Observed,
+    learned: Learned,
+    *,
+    others: Mapping[str, UserSimulator] | None = None,
 ) -> RunArtifacts:
-    """Policies, worlds and log of a run."""
+    """Policies, worlds and log of a run; `others` are the simulators that its own is compared with."""
     from pipeline.worlds import judged_world, trained_in
 
     policies = dict(learned.policies)
@@ -90,6 +99,8 @@ def gather(
         oracles_fitted=inside,
         trained=learned.name,
         trained_in=trained_in(config, world),
+        simulator=config.user.simulator,
+        other_simulators=others or {},
         behaviour=BEHAVIOR,
         # The policy of the log ranks the candidates that its shop gave it, as it did when it made the log.
         own_candidates={BEHAVIOR: truth.candidates} if truth is not None else {},
@@ -126,4 +137,4 @@ def open_run(folder: Path) -> RunArtifacts:
     world = fitted_world(shop, relevance, users.simulator)
     observed = observe(config, shop, relevance, task)
     learned = reopen(folder, config, shop, relevance, world, task)
-    return gather(config, shop, world, task, observed, learned)
+    return gather(config, shop, world, task, observed, learned, others=users.others)

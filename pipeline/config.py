@@ -149,6 +149,9 @@ class JudgeOptions:
     """Simulated sessions for each policy that the planning oracle tries while it practises."""
     planner_users: int = 1_000
     """Of the held-out users, so many are served by the planning oracle, which is costly."""
+    agreement: bool = True
+    """Compare the simulator's values of the run's policies and of a set of varied others with the true ones, or with
+    the log's own estimates, and judge the policies in the simulators of --compare too."""
     explained_users: int = 4
     """Held-out users whose sessions the report explains candidate by candidate; 0: none."""
     explained_rollouts: int = 64

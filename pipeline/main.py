@@ -133,6 +133,7 @@ def _judge(
 ) -> None:
     from evaluation.report import write_report
     from evaluation.run_artifacts import JudgeOptions, judge_from_log, judge_online
+    from pipeline.agreement import agreement, print_chapter
     from pipeline.artifacts import gather
     from pipeline.reporting import (
         before_and_after,
@@ -145,7 +146,7 @@ def _judge(
     )
     from pipeline.worlds import judged_world
 
-    held = gather(config, shop, world, task, observed, learned)
+    held = gather(config, shop, world, task, observed, learned, others=users.others)
     options = JudgeOptions(
         users=config.judge.eval_users, planner_users=config.judge.planner_users, quiet=config.run.quiet
     )
@@ -162,6 +163,13 @@ def _judge(
             if off_policy
             else "the log states no propensities or no candidates: nothing can be said"
         )
+    chapter = None
+    with run.stage("agreement") as line:
+        if config.judge.agreement:
+            chapter = agreement(run, held, options, judged, off_policy)
+            line.say(chapter.sentence())
+        else:
+            line.say("left out, as asked")
     with run.stage("report") as line:
         table = final_table(judged, off_policy, learned.name)
         table.write(run.path)
@@ -183,11 +191,14 @@ def _judge(
             learned.curves(run.path),
             slates,
             explanation(config, judged_in, task, run, learned),
+            chapter,
         )
         write_report(data, run.path / "report.html")
         line.say(f"{run.path / 'report.html'}")
     print()
     table.render()
+    if chapter is not None:
+        print_chapter(chapter)
     if found is not None:
         print(f"\n{found.headline}")
     show = f"{_installed('tensorboard')} --logdir {shlex.quote(str(config.run.logs))}"

@@ -34,6 +34,7 @@ from pipeline.users import Users
 
 if TYPE_CHECKING:
     from agents.base import Policy
+    from evaluation.agreement_run import AgreementChapter
 
 __all__ = [
     "before_and_after",
@@ -98,6 +99,7 @@ def page(
     curves: tuple[Curve, ...],
     slates: tuple[SlateComparison, ...],
     explained: PolicyExplanation | None = None,
+    agreement: AgreementChapter | None = None,
 ) -> ReportData:
     """What stands in `report.html`."""
     return ReportData(
@@ -118,6 +120,7 @@ def page(
         tables=(_fits(users),),
         slates=slates,
         explanation=explained,
+        agreement=agreement,
         config_yaml=(run.path / "config.yaml").read_text(encoding="utf-8"),
         versions={**run.record.get("versions", {}), "machine": run.record.get("machine", "unknown")},
     )

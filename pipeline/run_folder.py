@@ -25,13 +25,23 @@ from pipeline.ticker import Ticker
 
 __all__ = ["STAGES", "RunFolder", "StageLine"]
 
-STAGES = ("data", "relevance", "simulators", "environment", "training", "judgement", "off-policy", "report")
+STAGES = (
+    "data",
+    "relevance",
+    "simulators",
+    "environment",
+    "training",
+    "judgement",
+    "off-policy",
+    "agreement",
+    "report",
+)
 """The way of the data, in order."""
 
 _MAY_CHANGE = (
     *(f"run.{name}:" for name in ("name", "logs", "device", "threads", "quiet")),  # not the seed
     *(f"judge.{name}:" for name in ("eval_users", "planner_users", "planner_rollouts", "planner_practice")),
-    *(f"judge.{name}:" for name in ("explained_users", "explained_rollouts")),
+    *(f"judge.{name}:" for name in ("explained_users", "explained_rollouts", "agreement")),
     *(f"learner.{name}:" for name in ("steps", "evaluate_every", "checkpoint_every", "learning_rate")),
 )
 """Settings that may differ when a run is resumed: they do not change what has been learned so far, nor by whom the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ class Users:
     fidelity: dict[str, FidelityReport]  # by simulator
     reports: dict[str, FitReport]  # held-out scores of the parts, of those that were fitted here
     refused: dict[str, str]  # simulators that this log cannot carry, and why
+    others: dict[str, UserSimulator] = field(default_factory=dict)  # simulators that it is compared with
 
     def summary(self) -> str:
         """One line."""
@@ -52,6 +53,7 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
     fidelity: dict[str, FidelityReport] = {}
     reports: dict[str, FitReport] = {}
     refused: dict[str, str] = {}
+    others: dict[str, UserSimulator] = {}
     simulator: UserSimulator | None = None
     for name in dict.fromkeys((chosen, *config.user.compare)):
         try:
@@ -66,8 +68,17 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
             reports[name] = found.report
         if name == chosen:
             simulator = found
+        else:
+            others[name] = found
     assert simulator is not None
-    return Users(name=chosen, simulator=simulator, fidelity=fidelity, reports=reports, refused=refused)
+    return Users(
+        name=chosen,
+        simulator=simulator,
+        fidelity=fidelity,
+        reports=reports,
+        refused=refused,
+        others=others,
+    )
 
 
 def fitted_users(config: TrainConfig, shop: ShopData, features: FeatureTables, folder: Path) -> UserSimulator:

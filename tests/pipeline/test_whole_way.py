@@ -34,7 +34,17 @@ POLICIES = {
     "planning": "oracle",
 }
 BASELINES = POLICIES.keys() - {"ppo", "ppo, sampled"}
-STAGES = ("data", "relevance", "simulators", "environment", "training", "judgement", "off-policy", "report")
+STAGES = (
+    "data",
+    "relevance",
+    "simulators",
+    "environment",
+    "training",
+    "judgement",
+    "off-policy",
+    "agreement",
+    "report",
+)
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -130,7 +140,7 @@ def test_console(finished: Any) -> None:
 
 def test_table_fits_its_width(finished: Any) -> None:
     lines = finished.ended.out.splitlines()
-    table = lines[next(i for i, line in enumerate(lines) if line.startswith("[8/8]")) :]
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("[9/9]")) :]
     long = [line for line in table if len(line) > 120 and str(finished.path) not in line]
     assert long == [] or all(line.startswith("Not yet") or "," in line for line in long)
 
@@ -295,7 +305,7 @@ def test_resuming_a_finished_run_changes_nothing_that_was_learned(
     shutil.copytree(finished.path, copy)
     ended = run_train("--resume", copy)
     assert ended.code == 0, ended.err
-    assert "[8/8] report" in ended.out
+    assert "[9/9] report" in ended.out
     same(rows_of(copy), rows_of(finished.path))
     for name in ("best_model.zip", "features.npz", "config.yaml", "command.txt"):
         assert (copy / name).read_bytes() == (finished.path / name).read_bytes(), name
