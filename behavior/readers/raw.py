@@ -18,7 +18,7 @@ from behavior.errors import InputError
 from behavior.readers.kinds import broken, empty, inner_suffix, member, missing, wrong_encoding
 from behavior.readers.lines import read_json_lines
 from behavior.readers.room import check_room
-from behavior.readers.uneven import refuse_uneven
+from behavior.readers.uneven import even_chunks, refuse_uneven
 
 __all__ = ["delimited_chunks", "read_head", "read_records", "read_table"]
 
@@ -202,7 +202,7 @@ def _delimited_chunks(path: Path, separator: str, n_rows: int) -> Iterator[pd.Da
             chunksize=n_rows,
         ) as reader,
     ):
-        yield from reader
+        yield from even_chunks(reader, path, separator)
 
 
 @contextmanager

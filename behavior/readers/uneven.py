@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pandas as pd
 from behavior.errors import InputError
 from behavior.readers.lines import LONGEST_LINE, read_lines
 
-__all__ = ["refuse_uneven"]
+__all__ = ["even_chunks", "refuse_uneven"]
 
 _MOST_NAMED = 10
 
@@ -31,6 +31,29 @@ def refuse_uneven(frame: pd.DataFrame, path: Path, separator: str) -> None:
     Raises:
         InputError: Rows are too long, or too short; the first ten of the latter with their lines.
     """
+    for _ in even_chunks([frame], path, separator):
+        pass
+
+
+def even_chunks(frames: Iterable[pd.DataFrame], path: Path, separator: str) -> Iterator[pd.DataFrame]:
+    """The chunks `frames` of a file as they come, each checked as `refuse_uneven` does before it is given on.
+
+    The file is gone through a second time at the first chunk whose last column has empty cells, and then as a whole:
+    only its lines tell an empty cell from one that is not there. One line is held at a time.
+
+    Raises:
+        InputError: See `refuse_uneven`.
+    """
+    gone_through = False
+    for frame in frames:
+        _refuse_long(frame, path)
+        if not gone_through and len(frame) and frame.iloc[:, -1].isna().any():
+            _refuse_short(path, separator, frame.shape[1])
+            gone_through = True
+        yield frame
+
+
+def _refuse_long(frame: pd.DataFrame, path: Path) -> None:
     width = frame.shape[1]
     if not isinstance(frame.index, pd.RangeIndex):
         raise InputError(
@@ -38,8 +61,9 @@ def refuse_uneven(frame: pd.DataFrame, path: Path, separator: str) -> None:
             where=str(path),
             mend="name every column in the header, and end no row with a separator",
         )
-    if not len(frame) or not frame.iloc[:, -1].isna().any():
-        return
+
+
+def _refuse_short(path: Path, separator: str, width: int) -> None:
     found = list(islice(_short_rows(path, separator, width), _MOST_NAMED))
     if found:
         lines = "\n".join(f"  line {line:,}: found {cells} cells" for line, cells in found)
