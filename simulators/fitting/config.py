@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from behavior.errors import InputError
 
-__all__ = ["FitConfig"]
+__all__ = ["ExaminationFrom", "FitConfig"]
+
+ExaminationFrom = Literal["joint", "swaps", "regression-em"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,10 @@ class FitConfig:
     for good. Otherwise it is one visit, and `simulator.returns` says what might follow."""
     stops_at_click: bool = False
     """Cascade only: the strict model, in which the first click on a page is the last."""
+    examination_from: ExaminationFrom = "joint"
+    """Position-based model only. 'joint': examination is fitted together with appeal. 'swaps': it is taken from items
+    that the log shows at several positions, whatever features say of them, and held while appeal is fitted.
+    'regression-em': likewise from expectation-maximisation with boosted trees (docs/position-bias.md)."""
 
     def __post_init__(self) -> None:
         checks = (
@@ -41,6 +48,11 @@ class FitConfig:
             ("max_iterations", self.max_iterations >= 1, "at least 1"),
             ("max_impressions", self.max_impressions >= 1, "at least 1"),
             ("ring", self.ring >= 1, "at least 1"),
+            (
+                "examination_from",
+                self.examination_from in get_args(ExaminationFrom),
+                f"one of {', '.join(get_args(ExaminationFrom))}",
+            ),
         )
         for name, fine, expected in checks:
             if not fine:

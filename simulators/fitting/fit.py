@@ -31,6 +31,7 @@ from simulators.parts.attractiveness import LinearAttractiveness, LinearConversi
 from simulators.parts.contract import Dynamics, Examination
 from simulators.parts.dynamics import FittedDynamics, OnePage
 from simulators.parts.population import EmpiricalPopulation
+from simulators.position_bias.for_fit import held_log_gamma, position_notes
 
 __all__ = ["PartFitter", "fit_simulator", "put_together"]
 
@@ -94,6 +95,8 @@ def put_together(
         notes.append("single impressions: every simulated session is one page long")
     else:
         dynamics, later = fitter.dynamics(valid, notes)
+    if fitter.resample is None:
+        notes += position_notes(name, used, features, seen)
     dwell, of_dwell = fit_dwell(fitter, valid, notes)
     returns, of_returns = fit_returns(fitter, valid, notes)
     if config.several_visits and returns is None:
@@ -208,6 +211,9 @@ class PartFitter:
     ) -> tuple[Examination, LinearAttractiveness, tuple[PartScore, ...]]:
         """The click model and the appeal, together."""
         problem = self._problem(self.seen, self.seen.click, family=name)
+        weight = None if self.resample is None else self.resample.weight
+        settled = held_log_gamma(name, self.config, self.train, self.seen, weight)
+        problem = replace(problem, log_gamma=settled)
         early = self.seen.page < self.cut_page
         p = self.tuned("clicks", problem, self.seen.session[self.seen.page], early)
         typical = float((1.0 / (1.0 + np.exp(-logits_of(problem, p)))).mean())

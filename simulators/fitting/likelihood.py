@@ -53,6 +53,7 @@ class Problem:
     family: str = "plain"
     stops_at_click: bool = False
     weight: NDArray[np.float32] | None = None  # (n,) how much each row counts, equal on a page; None: 1
+    log_gamma: NDArray[np.float64] | None = None  # (K,) pbm: held, the largest 0; None: fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +189,8 @@ def maximise(
         torch.from_numpy(v.astype(np.float32)) for v in (centre.weights, centre.category, centre.item)
     )
     weights, category_bias, item_bias = centre.warm(problem, weights, begin.category_bias, begin.item_bias)
-    leaves = [leaf(v) for v in (weights, category_bias, item_bias, begin.first, begin.second)]
+    look = begin.first if problem.log_gamma is None else problem.log_gamma
+    leaves = [leaf(v) for v in (weights, category_bias, item_bias, look, begin.second)]
     w, c, i, first, second = leaves
     counts = None if problem.weight is None else torch.from_numpy(problem.weight)
     optimiser = torch.optim.LBFGS(
@@ -216,6 +218,8 @@ def maximise(
         fits = _log_likelihood(tensors, z, first, second)
         loss = (loss - (fits if counts is None else counts * fits).sum()) / n
         torch.autograd.backward(loss)
+        if problem.log_gamma is not None:
+            first.grad.zero_()  # type: ignore[union-attr]
         slope = z.grad
         assert slope is not None
         w.grad = slope @ x + penalty * (w.detach() - w0) / n

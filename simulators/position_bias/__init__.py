@@ -1,0 +1,1 @@
+"""Position bias told apart from relevance: by items that moved, by features, and what a log leaves open."""
