@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -10,13 +11,19 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
+from encoders.candidates import build_candidates
 from encoders.features import FeatureTables, RelevanceTables
+from encoders.pair_table import build_pairs
 from encoders.pairs import count_pairs, examination_by_position
 
 if TYPE_CHECKING:
     from behavior.catalog import Catalog
 
 __all__ = ["RelevanceSource", "build_features", "reduce_vectors", "smoothed_rate", "standardise"]
+
+_PAIR_DEPTH = 200
+"""Items of each query, most relevant first, whose words are compared with the query's beside those of the log."""
+_MOST_PAIRS = 4_000_000
 
 
 class RelevanceSource(Protocol):
@@ -83,7 +90,7 @@ def build_features(
         **{name: catalog.frame[name].to_numpy(np.float64) for name in catalog.numeric_columns},
     }
     numeric = np.stack([standardise(values) for values in columns.values()], axis=1)  # (I, F)
-    return FeatureTables(
+    tables = FeatureTables(
         item_vectors=item,
         query_vectors=query,
         item_numeric=numeric.astype(np.float32),
@@ -94,6 +101,9 @@ def build_features(
         popularity=popularity.astype(np.float32),
         relevance=relevance.tables(catalog, queries, progress=progress),
     )
+    depth = min(_PAIR_DEPTH, catalog.n_items, max(1, _MOST_PAIRS // max(len(queries), 1)))
+    found = build_candidates(tables, depth)
+    return replace(tables, pairs=build_pairs(catalog, queries, train, found))
 
 
 def reduce_vectors(

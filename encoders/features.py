@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.pair_table import PairTable
+
 __all__ = ["CandidateTable", "FeatureTables", "RelevanceTables"]
 
 
@@ -60,6 +62,9 @@ class FeatureTables:
     popularity: NDArray[np.float32]  # (I,) smoothed click-through rate in the training part of the log
     relevance: RelevanceTables
     margin: NDArray[np.float32] | None = None  # (I,) share of the price that the shop keeps, in [0, 1]
+    pairs: PairTable | None = (
+        None  # what is known of query and item together; None: nothing beyond the vectors
+    )
 
     @property
     def n_items(self) -> int:

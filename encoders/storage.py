@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from behavior.files import atomic_path
 from encoders.features import CandidateTable, FeatureTables, RelevanceTables
+from encoders.pair_table import PairTable
 
 __all__ = ["load_candidates", "load_features", "save_candidates", "save_features", "write_npz"]
 
 _FEATURES, _CANDIDATES = "slategym-features-1", "slategym-candidates-1"
+_PAIR_FIELDS = tuple(field.name for field in fields(PairTable))
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -43,6 +46,7 @@ def save_features(path: Path | str, tables: FeatureTables) -> None:
             "relevance_click_query": tables.relevance.click_query,
             "relevance_purchase_query": tables.relevance.purchase_query,
             "relevance_bias": np.array([tables.relevance.click_bias, tables.relevance.purchase_bias]),
+            **_pair_arrays(tables.pairs),
         },
     )
 
@@ -71,7 +75,14 @@ def load_features(path: Path | str) -> FeatureTables:
             click_bias=click_bias,
             purchase_bias=purchase_bias,
         ),
+        pairs=PairTable(**{name: data[f"pair_{name}"] for name in _PAIR_FIELDS})
+        if "pair_item" in data
+        else None,
     )
+
+
+def _pair_arrays(pairs: PairTable | None) -> dict[str, NDArray[Any]]:
+    return {} if pairs is None else {f"pair_{name}": getattr(pairs, name) for name in _PAIR_FIELDS}
 
 
 def save_candidates(path: Path | str, table: CandidateTable) -> None:

@@ -134,9 +134,11 @@ class ComposedSimulator:
         logits = self.attractiveness.logits(user, self.memory, slates)
         click = self.examination.click(user, logits, seed=seed)
         purchase = np.zeros_like(click)
+        chance = np.zeros(click.shape)
         if click.any():
             chance = self.conversion.probability(user, self.memory, np.where(click > 0, slates, np.int32(-1)))
             purchases(len(click), purchase, click, chance, user.user, user.step, np.uint64(seed))
+        self.memory.note_promise(user, slates, logits, click, chance)
         page = (user, self.memory, slates, click, purchase)
         dwell = None if self.dwell is None else self.dwell.seconds(*page, seed=seed)
         again = np.zeros(len(click), np.bool_)

@@ -187,10 +187,21 @@ class TrueUser:
         probability is an unbiased estimate (see `store.kernels.true_user_chances`), and the state one that may have
         come of it. Who goes on asks by department and interest: the chance of `query` is part of the probability.
         """
-        B = slates.shape[0]
-        out = np.empty(B, np.float64)
+        return self.answer_and_click_chances(state, slates, feedback, query=query, context=context)[:, 0]
+
+    def answer_and_click_chances(
+        self,
+        state: SessionState,
+        slates: NDArray[np.int32],
+        feedback: Feedback,
+        *,
+        query: NDArray[np.int32],
+        context: NDArray[np.float32],
+    ) -> NDArray[np.float64]:
+        """`absorb`, with what it gives beside the log-probability of the page's clicks alone: (B, 2)."""
+        out = np.empty((slates.shape[0], 2), np.float64)
         chances.absorb(
-            B,
+            out.shape[0],
             self._law,
             self.shop,
             state.user,

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from simulators.fitting.likelihood import Problem
 
-__all__ = ["CATEGORY_PENALTY", "ITEM_PENALTY", "LEAST_SCALE", "Centre", "drawn_centre"]
+__all__ = ["CATEGORY_PENALTY", "EFFECT_PENALTY", "ITEM_PENALTY", "LEAST_SCALE", "Centre", "drawn_centre"]
 
-CATEGORY_PENALTY = 0.1
+CATEGORY_PENALTY = 0.03
 """Relative tightness of the prior on category biases."""
-ITEM_PENALTY = 0.3
+ITEM_PENALTY = 0.03
 """Relative tightness of the prior on item biases."""
+EFFECT_PENALTY = 0.03
+"""Relative tightness of the prior on what is learned for a query, a query and category, a query and item."""
 LEAST_SCALE = 0.02
 """Standard deviations of columns count as at least so much."""
 

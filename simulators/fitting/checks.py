@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from encoders.features import FeatureTables
+from simulators.fitting.caution import check_display
 
 __all__ = ["FAMILIES", "check_fit_input", "check_shown_and_clicked"]
 
-FAMILIES = ("pbm", "cascade", "dcm", "ccm", "dbn", "sdbn", "mnl")
+FAMILIES = ("pbm", "cascade", "skimming", "dcm", "ccm", "dbn", "sdbn", "mnl")
 _JUDGED_ONLY = ("ubm", "neural")
 
 
@@ -49,6 +50,7 @@ def check_fit_input(
                 mend="build the feature tables from the catalogue that the log was read with",
             )
     check_shown_and_clicked(train.item, train.click, train.n_sessions)
+    check_display(name, train)
     if name != "pbm":
         _check_whole_pages(name, train, one_click=name == "mnl" or (name == "cascade" and stops_at_click))
 

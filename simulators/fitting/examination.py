@@ -13,6 +13,7 @@ from simulators.parts.examination import (
     DynamicBayesianExamination,
     MultinomialExamination,
     PositionExamination,
+    SkimmingExamination,
 )
 
 __all__ = ["examination_of"]
@@ -39,6 +40,13 @@ def examination_of(name: str, p: Parameters, *, typical_click: float, stops_at_c
             perseverance=float(sigmoid(p.first[:1])[0]) if name == "dbn" else 1.0,
             satisfaction_bias=float(p.first[-2]),
             satisfaction_slope=float(p.first[-1]),
+            typical_click=typical_click,
+        )
+    if name == "skimming":
+        return SkimmingExamination(
+            after_click=sigmoid(p.first[:-1]),
+            after_skip=sigmoid(p.second),
+            skip=float(sigmoid(p.first[-1:])[0]),
             typical_click=typical_click,
         )
     after_click = np.zeros_like(p.first) if name == "cascade" and stops_at_click else sigmoid(p.first)

@@ -14,14 +14,16 @@ from behavior.errors import InputError
 from behavior.steps import LoggedSteps, SessionEnd
 from encoders.features import FeatureTables
 from simulators.fitted import FittedSimulator
+from simulators.fitting.caution import cautions
 from simulators.fitting.checks import check_fit_input
 from simulators.fitting.config import FitConfig
 from simulators.fitting.dwell import fit_dwell
+from simulators.fitting.effects import QueryEffects
 from simulators.fitting.examination import examination_of
 from simulators.fitting.likelihood import Parameters, Problem, logits_of
 from simulators.fitting.priors import NAMED_PENALTY, row_penalty
 from simulators.fitting.queries import fit_queries, transitions_of
-from simulators.fitting.replay import Replay, latest_sessions, replay
+from simulators.fitting.replay import Replay, latest_sessions, replay, with_promise
 from simulators.fitting.report import FitReport, PartScore
 from simulators.fitting.resample import Resample, coupled_rows
 from simulators.fitting.returns import fit_returns
@@ -88,6 +90,7 @@ def put_together(
     used, features, seen, config = fitter.train, fitter.features, fitter.seen, fitter.config
     examination, attractiveness, clicks = fitter.clicks(name, valid)
     conversion, purchases = fitter.purchases()
+    fitter.promise(valid)
     dynamics: Dynamics
     later: tuple[PartScore, ...] = ()
     if used.single_impressions:
@@ -105,6 +108,9 @@ def put_together(
             where="FitConfig.several_visits",
             mend="leave it out, or bring a longer log whose users can be told apart (user_id) and come again",
         )
+    notes += cautions(
+        used, ring=config.ring, parameters=fitter.parameters, max_iterations=config.max_iterations
+    )
     fitter.tick("scored")
     n_clicks = int(seen.click.sum())
     if n_clicks < _FEW_CLICKS:
@@ -210,17 +216,19 @@ class PartFitter:
         self, name: str, valid: LoggedSteps
     ) -> tuple[Examination, LinearAttractiveness, tuple[PartScore, ...]]:
         """The click model and the appeal, together."""
-        problem = self._problem(self.seen, self.seen.click, family=name)
+        self._effects = QueryEffects(self.features, self.train.query[self.seen.page], self.seen.item)
+        problem = self._with_effects(self._problem(self.seen, self.seen.click, family=name), self.train)
         weight = None if self.resample is None else self.resample.weight
         settled = held_log_gamma(name, self.config, self.train, self.seen, weight)
         problem = replace(problem, log_gamma=settled)
         early = self.seen.page < self.cut_page
         p = self.tuned("clicks", problem, self.seen.session[self.seen.page], early)
+        self._of_clicks = p
         typical = float((1.0 / (1.0 + np.exp(-logits_of(problem, p)))).mean())
         examination = examination_of(
             name, p, typical_click=typical, stops_at_click=self.config.stops_at_click
         )
-        held = self._problem(self.held, self.held.click, family=name)
+        held = self._with_effects(self._problem(self.held, self.held.click, family=name), valid)
         logits = np.full(self.held.shape, -np.inf)
         logits[self.held.page, self.held.position] = logits_of(held, p)
         shown = valid.item >= 0
@@ -248,7 +256,7 @@ class PartFitter:
                 **common,  # type: ignore[arg-type]
             ),
         )
-        return examination, LinearAttractiveness(**_biases(p)), scores
+        return examination, LinearAttractiveness(**_biases(p), **self._effects.biases(p)), scores
 
     def purchases(self) -> tuple[LinearConversion, PartScore]:
         """Purchases of clicked items."""
@@ -256,11 +264,28 @@ class PartFitter:
         problem = _select(self._problem(self.seen, self.seen.purchase), mine)
         page = self.seen.page[mine]
         p = self.tuned("purchases", problem, self.seen.session[page], page < self.cut_page)
+        self._of_purchases = p
         held = _select(self._problem(self.held, self.held.purchase), theirs)
         rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
         return LinearConversion(**_biases(p)), _coin_score(
             "purchases", "log-loss per click", held, p, rate, "constant rate of purchase per click"
         )
+
+    def promise(self, valid: LoggedSteps) -> None:
+        """Enter into the page rows how appealing the pages were, by the click model and conversion just fitted."""
+        replays = []
+        for r, steps in ((self.seen, self.train), (self.held, valid)):
+            tables = []
+            for p, more in ((self._of_clicks, True), (self._of_purchases, False)):
+                problem = self._problem(r, r.click)
+                table = np.zeros(r.shape)
+                table[r.page, r.position] = logits_of(
+                    self._with_effects(problem, steps) if more else problem, p
+                )
+                tables.append(table)
+            chance = 1.0 / (1.0 + np.exp(-tables[1]))
+            replays.append(with_promise(r, self.features, steps, tables[0], chance))
+        self.seen, self.held = replays
 
     def dynamics(self, valid: LoggedSteps, notes: list[str]) -> tuple[FittedDynamics, tuple[PartScore, ...]]:
         """Leaving and the next query."""
@@ -303,6 +328,10 @@ class PartFitter:
         )
         return dynamics, (leaving, score)
 
+    def _with_effects(self, problem: Problem, steps: LoggedSteps) -> Problem:
+        assert problem.item is not None
+        return replace(problem, more=self._effects.of(steps.query[problem.page], problem.item))
+
     def _problem(self, r: Replay, outcome: NDArray[np.uint8], family: str = "plain") -> Problem:
         return Problem(
             rows=r.rows,
@@ -333,6 +362,7 @@ def _rows(problem: Problem, rows: slice, first_page: int, stop_page: int) -> Pro
         outcome=problem.outcome[rows],
         category=None if problem.category is None else problem.category[rows],
         item=None if problem.item is None else problem.item[rows],
+        more=tuple(effect.take(rows) for effect in problem.more),
         page=problem.page[rows] - first_page,
         position=problem.position[rows],
         shape=(stop_page - first_page, problem.shape[1]),

@@ -6,19 +6,28 @@ named features, item biases tighter still, so that an item the log hardly shows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.fitting.centres import CATEGORY_PENALTY, ITEM_PENALTY, LEAST_SCALE, drawn_centre
+from behavior.errors import InputError
+from simulators.fitting.centres import (
+    CATEGORY_PENALTY,
+    EFFECT_PENALTY,
+    ITEM_PENALTY,
+    LEAST_SCALE,
+    drawn_centre,
+)
 from simulators.fitting.page_laws import OWN, PageLaw, law_prior, law_start
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "Effect",
     "Parameters",
     "Problem",
     "conditional_log_likelihood",
@@ -30,6 +39,27 @@ __all__ = [
 _CONSTANT_PENALTY = 1e-3  # keeps the constant finite where all outcomes are alike
 _SMOOTHNESS = 1.0
 _EDGE = 1e-6
+_READERS = ("cascade", "skimming")  # who read from the top
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """A number for each of many groups of rows, held to zero by the prior unless the rows say otherwise."""
+
+    name: str
+    """What the groups are."""
+    index: NDArray[np.int64]
+    """(n,) group of each row; -1: of none that was there when it was fitted."""
+    size: int
+    """Number of groups."""
+
+    def take(self, rows: slice | NDArray[np.bool_]) -> Effect:
+        """The effect on some of the rows."""
+        return replace(self, index=self.index[rows])
+
+    def of(self, bias: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What `bias` (size,) adds to each row (n,)."""
+        return np.append(bias, 0.0)[self.index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +77,7 @@ class Problem:
     item: NDArray[np.int64] | None = None  # (n,)
     n_categories: int = 0
     n_items: int = 0
+    more: tuple[Effect, ...] = ()  # further groups of rows
     page: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
     position: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
     shape: tuple[int, int] = (0, 0)  # (M, K)
@@ -63,10 +94,11 @@ class Parameters:
     weights: NDArray[np.float64]  # (P,)
     category_bias: NDArray[np.float64]  # (C,)
     item_bias: NDArray[np.float64]  # (I,)
-    first: NDArray[
-        np.float64
-    ]  # pbm: log gamma (K,); cascade: logit of going on after a click (K-1,); see `PageLaw`
+    # pbm: log gamma (K,); cascade: logit of going on after a click (K-1,), and skimming's of skipping; see `PageLaw`
+    first: NDArray[np.float64]
     second: NDArray[np.float64]  # cascade: logit of going on after a pass-over (K-1,)
+    converged: bool = True  # whether the fit ended at its tolerances, not at its limit of iterations
+    more: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # by name of the effect
 
 
 def logits_of(problem: Problem, p: Parameters) -> NDArray[np.float64]:
@@ -76,6 +108,8 @@ def logits_of(problem: Problem, p: Parameters) -> NDArray[np.float64]:
         z = z + p.category_bias[problem.category]
     if problem.item is not None:
         z = z + p.item_bias[problem.item]
+    for effect in problem.more:
+        z = z + effect.of(p.more[effect.name])
     return z
 
 
@@ -102,7 +136,7 @@ class _Tensors:
         self.position = torch.from_numpy(problem.position)
         # Positions first, so that the walk down the pages reads whole rows.
         self.flat = torch.from_numpy(problem.position * problem.shape[0] + problem.page)
-        if problem.family == "cascade":
+        if problem.family in _READERS:
             hits = torch.zeros(problem.shape[0] * problem.shape[1], dtype=torch.bool)
             hits[self.flat] = self.hit
             self.hits = hits.view(problem.shape[1], problem.shape[0])  # (K, M)
@@ -125,12 +159,15 @@ def _log_likelihood(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
 
 
 def _cascade(t: _Tensors, z: Any, first: Any, second: Any) -> Any:
-    """Log-probability (n,) of a click given the clicks above; see `CascadeExamination`."""
+    """Log-probability (n,) of a click given the clicks above; see `CascadeExamination` and `SkimmingExamination`."""
     import torch
 
     n_pages, n_positions = t.shape
     empty = torch.zeros(n_pages * n_positions, dtype=z.dtype)
-    appeal = empty.index_copy(0, t.flat, torch.sigmoid(z)).view(n_positions, n_pages).unbind()
+    appeal = list(empty.index_copy(0, t.flat, torch.sigmoid(z)).view(n_positions, n_pages).unbind())
+    if t.family == "skimming":
+        read = torch.sigmoid(-first[-1])
+        appeal[1:] = [read * a for a in appeal[1:]]
     after_click = torch.zeros_like(second) if t.stops_at_click else torch.sigmoid(first)
     after_skip = torch.sigmoid(second)
     looked = torch.ones(n_pages, dtype=z.dtype)
@@ -175,6 +212,8 @@ def maximise(
     tightness = (strength * CATEGORY_PENALTY / n, strength * ITEM_PENALTY / n)
     category = None if problem.category is None else torch.from_numpy(problem.category)
     item = None if problem.item is None else torch.from_numpy(problem.item)
+    effects = [torch.from_numpy(effect.index) for effect in problem.more]
+    tightness_more = strength * EFFECT_PENALTY / n
     tensors = _Tensors(problem)
 
     begin = start or constant_rate(problem)
@@ -191,10 +230,11 @@ def maximise(
     weights, category_bias, item_bias = centre.warm(problem, weights, begin.category_bias, begin.item_bias)
     look = begin.first if problem.log_gamma is None else problem.log_gamma
     leaves = [leaf(v) for v in (weights, category_bias, item_bias, look, begin.second)]
+    more = [leaf(begin.more.get(effect.name, np.zeros(effect.size))) for effect in problem.more]
     w, c, i, first, second = leaves
     counts = None if problem.weight is None else torch.from_numpy(problem.weight)
     optimiser = torch.optim.LBFGS(
-        leaves,
+        [*leaves, *more],
         max_iter=max_iterations,
         history_size=10,
         tolerance_grad=1e-6,
@@ -209,6 +249,8 @@ def maximise(
                 z += c[category]
             if item is not None:
                 z += i[item]
+            for bias, index in zip(more, effects, strict=True):
+                z += bias[index]
         # Autograd goes through the likelihood only: the step from logits to parameters is written out, because
         # autograd's gather would cost more than all the rest.
         z.requires_grad_()
@@ -235,6 +277,9 @@ def maximise(
                 + tightness[0] * (dc * dc).sum()
                 + tightness[1] * (di * di).sum()
             )
+            for bias, index in zip(more, effects, strict=True):
+                bias.grad = torch.bincount(index, slope, minlength=len(bias)) + tightness_more * bias
+                prior = prior + tightness_more * (bias * bias).sum()
             total: torch.Tensor = loss.detach() + 0.5 * prior
             return total
 
@@ -250,6 +295,12 @@ def maximise(
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
     values = [tensor.detach().numpy().astype(np.float64) for tensor in leaves]
+    if not all(np.isfinite(value).all() for value in values):
+        raise InputError(
+            "the fit diverged: its parameters are not numbers any more",
+            where=f"click model {problem.family}" if problem.family != "plain" else "a part after the clicks",
+            mend="a stronger prior (strengths), and a look at the numeric columns of the catalogue and the context",
+        )
     raw = values[0] / scale
     raw[problem.penalty == 0] -= (raw * mean).sum()
     return Parameters(
@@ -258,15 +309,31 @@ def maximise(
         item_bias=values[2],
         first=values[3] - (values[3].max() if problem.family == "pbm" else 0.0),
         second=values[4],
+        converged=_arrived(optimiser),
+        more={
+            effect.name: bias.detach().numpy().astype(np.float64)
+            for effect, bias in zip(problem.more, more, strict=True)
+        },
     )
+
+
+def _arrived(optimiser: torch.optim.LBFGS) -> bool:
+    group = optimiser.param_groups[0]
+    done = optimiser.state[group["params"][0]]
+    return bool(done["n_iter"] < group["max_iter"] and done["func_evals"] < group["max_eval"])
 
 
 def _examination_prior(family: str, first: Any, second: Any) -> Any:
     """Neighbouring positions are alike; chances of going on are not near 0 or 1 without evidence."""
     if family not in OWN:
         return law_prior(family, first)
-    prior = _SMOOTHNESS * ((first[1:] - first[:-1]) ** 2).sum()
-    if family == "cascade":
+    if family == "skimming":
+        first, skip = first[:-1], first[-1]
+        prior = 0.25 * (skip + 2.0) ** 2
+    else:
+        prior = 0.0
+    prior = prior + _SMOOTHNESS * ((first[1:] - first[:-1]) ** 2).sum()
+    if family in _READERS:
         prior = prior + _SMOOTHNESS * ((second[1:] - second[:-1]) ** 2).sum()
         prior = prior + 0.25 * (first**2).sum() + 0.25 * ((second - 2.0) ** 2).sum()
     return prior
@@ -278,8 +345,10 @@ def constant_rate(problem: Problem) -> Parameters:
     weights = np.zeros(problem.rows.shape[1])
     weights[problem.penalty == 0] = np.log(rate / (1.0 - rate))
     k = problem.shape[1]
-    sizes = {"plain": (0, 0), "pbm": (k, 0), "cascade": (k - 1, k - 1)}
+    sizes = {"plain": (0, 0), "pbm": (k, 0), "cascade": (k - 1, k - 1), "skimming": (k, k - 1)}
     first = np.zeros(sizes[problem.family][0]) if problem.family in OWN else law_start(problem.family, k)
+    if problem.family == "skimming":
+        first[-1] = -2.0  # of skipping
     return Parameters(
         weights=weights,
         category_bias=np.zeros(problem.n_categories),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OWN", "PageLaw", "law_prior", "law_start"]
 
-OWN = ("plain", "pbm", "cascade")
+OWN = ("plain", "pbm", "cascade", "skimming")
 """Families that `simulators.fitting.likelihood` works out itself."""
 _SATISFACTION = ("dbn", "sdbn")
 

@@ -6,19 +6,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.features import FeatureTables
-from simulators.parts.rows import impression_names
+from simulators.kernels.session import N_FIXED
+from simulators.parts.rows import impression_names, pair_names
 
 __all__ = ["NAMED_PENALTY", "row_penalty"]
 
 NAMED_PENALTY = 0.1
-"""Of a column with a name."""
-_MATCH_PENALTY = 0.3
+"""Of a column of a page row, and of the context."""
+_OWN_PENALTY = 0.3  # of a column with a name of its own
+_CROSS_PENALTY = 3.0  # of a product of context and item: there are many, and hardly any matters
+_MATCH_PENALTY = 0.1  # of a product of query and item vector
+_PAIR_PENALTY = 0.03  # of what is known of query and item together
 
 
 def row_penalty(features: FeatureTables, context_names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Relative tightness (P,) of the prior on standardised columns: none for the constant, most for products."""
+    """Relative tightness (P,) of the prior on standardised columns: none for the constant, most for products.
+
+    The ratios were chosen on logs of the demo store that no figure is reported on.
+    """
+    n_pair, width = len(pair_names(features)), features.item_vectors.shape[1]
+    n_numeric, n_context = len(features.numeric_names), len(context_names)
     names = impression_names(features, context_names)
-    penalty = np.full(len(names), NAMED_PENALTY, np.float32)
+    penalty = np.full(len(names), _CROSS_PENALTY, np.float32)
+    at = N_FIXED + n_numeric
+    penalty[:at] = _OWN_PENALTY
+    penalty[at : at + n_context] = NAMED_PENALTY
+    end = len(names) - n_pair
+    penalty[end - width : end] = _MATCH_PENALTY
+    penalty[end:] = _PAIR_PENALTY
     penalty[0] = 0.0
-    penalty[len(names) - features.item_vectors.shape[1] :] = _MATCH_PENALTY
     return penalty

@@ -6,7 +6,7 @@ of a session is, to the bit, what the fitted simulator will see of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from behavior.steps import LoggedSteps
 from encoders.features import FeatureTables
 from simulators.base import SessionState
+from simulators.kernels.session import N_PAGE_FIXED, N_PROMISE, note_promise
 from simulators.parts.layout import Layout
 from simulators.parts.memory import SessionMemory, Tables
 from simulators.parts.rows import impression_names, make_impression_rows, make_page_rows, page_names
 
-__all__ = ["Replay", "latest_sessions", "record_memory", "replay", "walk"]
+__all__ = ["Replay", "latest_sessions", "record_memory", "replay", "walk", "with_promise"]
 
 
 @dataclass(frozen=True)
@@ -137,3 +138,41 @@ def replay(features: FeatureTables, steps: LoggedSteps, *, ring: int) -> Replay:
         session=steps.session,
         shape=(n_pages, n_positions),
     )
+
+
+def with_promise(
+    replayed: Replay,
+    features: FeatureTables,
+    steps: LoggedSteps,
+    logits: NDArray[np.float64],
+    chance: NDArray[np.float64],
+) -> Replay:
+    """`replayed` with what its pages promised in their rows, which the click model has to be fitted for.
+
+    Args:
+        replayed: `steps`, replayed.
+        features: Public tables.
+        steps: The log.
+        logits: (M, K) of a click given a look; whatever where nothing is shown.
+        chance: (M, K) of a purchase given a click; whatever where nothing was clicked.
+    """
+    memory = record_memory(features, 1)
+    shown = memory.layout.start("shown")
+    rows = replayed.page_rows.copy()
+    batches = walk(steps)
+    hidden = memory.begin(len(batches[0]) if batches else 0)
+    promise = memory.layout.of(hidden, "promise")
+    for batch in batches:
+        n = len(batch)
+        note_promise(
+            n,
+            hidden[:n],
+            np.require(steps.item[batch], np.int32, ["C"]),
+            np.ascontiguousarray(logits[batch]),
+            np.require(steps.click[batch], np.uint8, ["C"]),
+            np.ascontiguousarray(chance[batch]),
+            memory.columns,
+        )
+        hidden[:n, shown] = 1.0  # from now on there is a page before
+        rows[batch, N_PAGE_FIXED - N_PROMISE : N_PAGE_FIXED] = promise[:n]
+    return replace(replayed, page_rows=rows)

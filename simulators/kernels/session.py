@@ -7,17 +7,29 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from simulators.kernels.tables import sigmoid
+from simulators.kernels.tables import find_pair, sigmoid
 from simulators.kernels.twins import Twin
 from simulators.kernels.vector import dot
 
-__all__ = ["N_FIXED", "N_PAGE_FIXED", "impression_rows", "item_logits", "page_rows", "remember"]
+__all__ = [
+    "N_FIXED",
+    "N_PAGE_FIXED",
+    "N_PROMISE",
+    "impression_rows",
+    "item_logits",
+    "note_promise",
+    "page_rows",
+    "remember",
+]
 
 N_FIXED = 14
 """Leading columns of an impression row; names in `simulators.parts.rows`."""
 
-N_PAGE_FIXED = 10
+N_PAGE_FIXED = 16
 """Leading columns of a page row; names in `simulators.parts.rows`."""
+
+N_PROMISE = 6
+"""Columns of the record that say how appealing the page at hand and those before it were."""
 
 _CLIP = 8.0  # relevance logits beyond this say nothing more
 
@@ -25,9 +37,10 @@ _CLIP = 8.0  # relevance logits beyond this say nothing more
 @njit(cache=True)
 def fill_row(
     row: Any, item: Any, query: Any, step: Any, context: Any, hidden: Any, tables: Any, cols: Any
-) -> None:
-    """Write the features of one item for one user into `row` (P,)."""
+) -> Any:
+    """Write the features of one item for one user into `row` (P,); gives the row of its pair in the table of pairs."""
     width = tables.item_vectors.shape[1]
+    n_pair = tables.pair_values.shape[1]
     n_numeric = tables.item_numeric.shape[1]
     n_context = context.shape[0]
     vector = tables.item_vectors[item]
@@ -82,7 +95,7 @@ def fill_row(
     for c in range(n_context):
         row[at + c] = context[c]
     at += n_context
-    if row.shape[0] > at + width:  # context x numeric, left out where it would be too wide
+    if row.shape[0] > at + width + n_pair:  # context x numeric, left out where it would be too wide
         for c in range(n_context):
             for f in range(n_numeric):
                 row[at] = context[c] * tables.item_numeric[item, f]
@@ -93,6 +106,11 @@ def fill_row(
     else:
         for d in range(width):
             row[at + d] = 0.0
+    at += width
+    pair = find_pair(tables, query, item)
+    for g in range(n_pair):
+        row[at + g] = tables.pair_values[pair, g]
+    return pair
 
 
 @Twin
@@ -121,8 +139,15 @@ def item_logits(
     weights: Any,
     category_bias: Any,
     item_bias: Any,
+    query_bias: Any,
+    kind_bias: Any,
+    pair_bias: Any,
 ) -> None:
-    """Logits (B, M) of items (B, M): row @ weights + category bias + item bias; -inf where the item is -1."""
+    """Logits (B, M) of items (B, M): row @ weights + biases; -inf where the item is -1.
+
+    The biases are those of its category (C,) and of itself (I,), of the query (Q,), of query and category (Q * C,), and
+    of query and item (Z,), the last three empty where there are none.
+    """
     for b in prange(items.shape[0]):
         row = np.empty(weights.shape[0], np.float32)
         for m in range(items.shape[1]):
@@ -130,8 +155,17 @@ def item_logits(
             if item < 0:
                 out[b, m] = -np.inf
             else:
-                fill_row(row, item, query[b], step[b], context[b], hidden[b], tables, cols)
-                out[b, m] = dot(row, weights) + category_bias[tables.item_category[item]] + item_bias[item]
+                pair = fill_row(row, item, query[b], step[b], context[b], hidden[b], tables, cols)
+                category = tables.item_category[item]
+                logit = dot(row, weights) + category_bias[category] + item_bias[item]
+                if query[b] >= 0:
+                    if query_bias.shape[0] > 0:
+                        logit += query_bias[query[b]]
+                    if kind_bias.shape[0] > 0:
+                        logit += kind_bias[query[b] * category_bias.shape[0] + category]
+                    if pair < pair_bias.shape[0]:
+                        logit += pair_bias[pair]
+                out[b, m] = logit
 
 
 @njit(cache=True)
@@ -187,12 +221,51 @@ def fill_page_row(
     row[7] = np.log1p(hidden[cols.clicks] + clicks)
     row[8] = np.log1p(0.0 if clicks > 0 else hidden[cols.dry_pages] + 1.0)
     row[9] = np.log1p(step)
+    for j in range(N_PROMISE):
+        row[10 + j] = hidden[cols.promise + j]
     for f in range(n_numeric):
         row[N_PAGE_FIXED + f] /= size
         row[N_PAGE_FIXED + n_numeric + f] /= max(clicks, 1)
     at = N_PAGE_FIXED + 2 * n_numeric
     for c in range(context.shape[0]):
         row[at + c] = context[c]
+
+
+@Twin
+def note_promise(hidden: Any, items: Any, logits: Any, click: Any, chance: Any, cols: Any) -> None:
+    """Enter how appealing a page (B, K) is to its users into the record, before they decide whether to go on.
+
+    The columns: the logit of the mean chance of a click given a look, the best such chance, its mean over the first
+    three items; the chance of a purchase summed over what was clicked; and the first and the fourth summed over the
+    pages before. `logits` (B, K) are those of a click, `chance` (B, K) that of a purchase given a click.
+    """
+    for b in prange(items.shape[0]):
+        h = hidden[b]
+        at = cols.promise
+        if h[cols.shown] > 0:
+            h[at + 4] += h[at]
+            h[at + 5] += h[at + 3]
+        total = 0.0
+        best = 0.0
+        top = 0.0
+        hope = 0.0
+        shown = 0
+        for k in range(items.shape[1]):
+            if items[b, k] < 0:
+                continue
+            appeal = sigmoid(logits[b, k])
+            total += appeal
+            best = max(best, appeal)
+            if shown < 3:
+                top += appeal
+            shown += 1
+            if click[b, k]:
+                hope += chance[b, k]
+        mean = min(max(total / max(shown, 1), 1e-4), 1.0 - 1e-4)
+        h[at] = np.log(mean / (1.0 - mean))
+        h[at + 1] = best
+        h[at + 2] = top / max(min(shown, 3), 1)
+        h[at + 3] = hope
 
 
 @Twin

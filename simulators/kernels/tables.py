@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from encoders.features import FeatureTables
 
-__all__ = ["KernelTables", "MemoryColumns", "kernel_tables", "sigmoid"]
+__all__ = ["KernelTables", "MemoryColumns", "find_pair", "kernel_tables", "sigmoid"]
 
 
 class KernelTables(NamedTuple):
@@ -25,6 +25,9 @@ class KernelTables(NamedTuple):
     relevance_purchase: NDArray[np.float32]  # (Q, R)
     click_bias: float
     purchase_bias: float
+    pair_start: NDArray[np.int64]  # (Q+1,)
+    pair_item: NDArray[np.int32]  # (Z,)
+    pair_values: NDArray[np.float32]  # (Z+1, G), the last row for pairs that are not in the table
 
 
 class MemoryColumns(NamedTuple):
@@ -39,6 +42,9 @@ class MemoryColumns(NamedTuple):
     ring_item: int  # R columns: the last R shown items, -1 where none
     ring_mark: int  # R columns: 0 shown, 1 clicked, 2 bought
     ring_size: int
+    promise: (
+        int  # N_PROMISE columns: how appealing the pages were, see `simulators.kernels.session.note_promise`
+    )
 
 
 def kernel_tables(features: FeatureTables) -> KernelTables:
@@ -47,7 +53,13 @@ def kernel_tables(features: FeatureTables) -> KernelTables:
     def table(array: NDArray[Any]) -> NDArray[np.float32]:
         return np.require(array, np.float32, ["C", "W"])
 
-    relevance = features.relevance
+    relevance, pairs = features.relevance, features.pairs
+    if pairs is None:
+        start, item = np.zeros(features.n_queries + 1, np.int64), np.empty(0, np.int32)
+        values = np.empty((1, 0), np.float32)
+    else:
+        start, item = pairs.start, pairs.item
+        values = np.concatenate([pairs.values, pairs.default[None]])
     return KernelTables(
         item_vectors=table(features.item_vectors),
         query_vectors=table(features.query_vectors),
@@ -58,7 +70,28 @@ def kernel_tables(features: FeatureTables) -> KernelTables:
         relevance_purchase=table(relevance.purchase_query),
         click_bias=float(relevance.click_bias),
         purchase_bias=float(relevance.purchase_bias),
+        pair_start=np.require(start, np.int64, ["C", "W"]),
+        pair_item=np.require(item, np.int32, ["C", "W"]),
+        pair_values=table(values),
     )
+
+
+@njit(cache=True)
+def find_pair(tables: Any, query: Any, item: Any) -> Any:
+    """Row of a (query, item) pair in the table of pairs, by bisection; Z where it is not there."""
+    if query < 0:
+        return tables.pair_item.shape[0]
+    low, high = tables.pair_start[query], tables.pair_start[query + 1]
+    end = high
+    while low < high:
+        middle = (low + high) // 2
+        if tables.pair_item[middle] < item:
+            low = middle + 1
+        else:
+            high = middle
+    if low < end and tables.pair_item[low] == item:
+        return low
+    return tables.pair_item.shape[0]
 
 
 @njit(cache=True, inline="always")

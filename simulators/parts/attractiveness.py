@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +14,14 @@ from simulators.kernels.session import item_logits
 from simulators.parts.contract import Part
 from simulators.parts.memory import SessionMemory
 
-__all__ = ["LinearAttractiveness", "LinearConversion"]
+__all__ = ["BIASES", "LinearAttractiveness", "LinearConversion"]
+
+BIASES = ("category_bias", "item_bias", "query_bias", "kind_bias", "pair_bias")
+"""What is added to the row's part of a logit, and learned for each category, item, query or pair of them."""
+
+
+def _nothing() -> NDArray[np.float32]:
+    return np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,9 +32,15 @@ class _Linear(Part):
     """(C,) added for each category."""
     item_bias: NDArray[np.float32]
     """(I,) added for each item; shrunk to zero for items that the log shows rarely."""
+    query_bias: NDArray[np.float32] = field(default_factory=_nothing)
+    """(Q,) added for each query; empty: nothing is."""
+    kind_bias: NDArray[np.float32] = field(default_factory=_nothing)
+    """(Q * C,) added for each query and category, query by query; empty: nothing is."""
+    pair_bias: NDArray[np.float32] = field(default_factory=_nothing)
+    """(Z,) added for each pair of `FeatureTables.pairs`; empty: nothing is."""
 
     def __post_init__(self) -> None:
-        for name in ("weights", "category_bias", "item_bias"):
+        for name in ("weights", *BIASES):
             object.__setattr__(self, name, np.require(getattr(self, name), np.float32, ["C", "W"]))
 
     def logits(
@@ -48,13 +61,16 @@ class _Linear(Part):
             self.weights,
             self.category_bias,
             self.item_bias,
+            self.query_bias,
+            self.kind_bias,
+            self.pair_bias,
         )
         return out
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearAttractiveness(_Linear):
-    """P(click | examined) = sigmoid(row @ weights + category bias + item bias).
+    """P(click | examined) = sigmoid(row @ weights + biases).
 
     The row (`simulators.parts.rows`) holds the relevance model's logits, an elementwise product of query and item
     vectors (a diagonal bilinear form), the item's numbers, the user's context and its products with them, and the
@@ -66,7 +82,7 @@ class LinearAttractiveness(_Linear):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearConversion(_Linear):
-    """P(purchase | click) = sigmoid(row @ weights + category bias + item bias), with weights of its own."""
+    """P(purchase | click) = sigmoid(row @ weights + biases), with weights of its own."""
 
     kind: ClassVar[str] = "linear"
 

@@ -22,6 +22,7 @@ __all__ = [
     "DynamicBayesianExamination",
     "MultinomialExamination",
     "PositionExamination",
+    "SkimmingExamination",
 ]
 
 Floats = NDArray[np.float64]
@@ -49,9 +50,13 @@ class _ClickModelPart(Part, ABC):
     def _rows(self, logits: Floats) -> _Rows:
         """The model's rows for pages with these logits (M, K)."""
 
+    def _read(self, logits: Floats) -> Floats:
+        """Logits (M, K) of a click where the model takes the user to be: those given, unless not all is read there."""
+        return logits
+
     def click(self, state: SessionState, logits: Floats, *, seed: int) -> NDArray[np.uint8]:
         """Clicks (B, K)."""
-        logits = np.require(logits, np.float64, ["C", "W"])
+        logits = np.require(self._read(logits), np.float64, ["C", "W"])
         rows = self._rows(logits)
         click = np.empty(logits.shape, np.uint8)
         page_clicks(
@@ -70,10 +75,12 @@ class _ClickModelPart(Part, ABC):
 
     def click_probability(self, logits: Floats) -> Floats:
         """Probability (M, K) of a click at each position, before anything of the page is known."""
+        logits = self._read(logits)
         return click_models.click_probability(self.model, logits, **self._rows(logits))
 
     def click_probability_given_above(self, logits: Floats, click: NDArray[np.uint8]) -> Floats:
         """Probability (M, K) of a click at each position given the clicks above it."""
+        logits = self._read(logits)
         return click_models.click_probability_given_above(self.model, logits, click, **self._rows(logits))
 
 
@@ -141,6 +148,41 @@ class CascadeExamination(_ClickModelPart):
         n = logits.shape[1]
         after_click, after_skip = _stretch(self.after_click, n), _stretch(self.after_skip, n)
         return {"examination": after_skip, "after_click": after_click, "after_skip": after_skip}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SkimmingExamination(CascadeExamination):
+    """Cascade whose readers skim: past the first position they read an item only now and then.
+
+    Who gets to a position reads its item with chance 1 - `skip`, and goes on by the cascade's chances whether it was
+    read or not. It joins what the position-based model has (items unseen although later ones are seen) with what the
+    cascade has (the end of reading). A cascade must explain an item passed over between two clicks by its appeal alone.
+    """
+
+    kind: ClassVar[str] = "skimming"
+
+    skip: float = 0.0
+    """Chance that an item at a position that was come to is not read; 0 at the first position."""
+
+    def weights(self, n_positions: int) -> NDArray[np.float32]:
+        """Average probability (K,) that an item is read, on a page of typical items."""
+        typical = np.full((1, n_positions), self.typical_click)
+        typical[:, 1:] *= 1.0 - self.skip
+        look: Floats = looks(
+            typical,
+            after_click=_stretch(self.after_click, n_positions),
+            after_skip=_stretch(self.after_skip, n_positions),
+        )[0]
+        look[1:] *= 1.0 - self.skip
+        return look.astype(np.float32)
+
+    def _read(self, logits: Floats) -> Floats:
+        # Of the chance a (1 - s), a = o / (1 + o), the odds are o (1 - s) / (1 + o s).
+        odds = np.exp(np.minimum(logits, 500.0))
+        with np.errstate(divide="ignore"):
+            bent = np.log(odds * (1.0 - self.skip)) - np.log1p(odds * self.skip)
+        bent[..., 0] = logits[..., 0]
+        return np.asarray(bent)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from encoders.features import FeatureTables
 from simulators.base import SessionState
-from simulators.kernels.session import remember
+from simulators.kernels.session import N_PROMISE, note_promise, remember
 from simulators.kernels.tables import KernelTables, MemoryColumns, kernel_tables
 from simulators.parts.layout import Layout
 
@@ -59,6 +59,7 @@ class SessionMemory:
             "ignored_sum": vector_width,
             "ring_item": ring,
             "ring_mark": ring,
+            "promise": N_PROMISE,
         }
 
     @cached_property
@@ -75,6 +76,7 @@ class SessionMemory:
             ring_item=start("ring_item"),
             ring_mark=start("ring_mark"),
             ring_size=self.ring,
+            promise=start("promise"),
         )
 
     def begin(self, n_users: int) -> NDArray[np.float32]:
@@ -82,6 +84,20 @@ class SessionMemory:
         hidden = np.zeros((n_users, self.layout.width), np.float32)
         self.layout.of(hidden, "ring_item")[:] = -1.0
         return hidden
+
+    def note_promise(
+        self,
+        state: SessionState,
+        slates: NDArray[np.int32],
+        logits: NDArray[np.float64],
+        click: NDArray[np.uint8],
+        chance: NDArray[np.float64],
+    ) -> None:
+        """Enter how appealing a page (B, K) is, before its users decide whether to go on.
+
+        `logits` (B, K) are those of a click given a look, `chance` (B, K) that of a purchase given a click.
+        """
+        note_promise(slates.shape[0], state.hidden, slates, logits, click, chance, self.columns)
 
     def remember(
         self,

@@ -6,11 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.features import FeatureTables
+from encoders.pair_table import NAMES as PAIR_NAMES
 from simulators.base import SessionState
 from simulators.kernels.session import N_FIXED, N_PAGE_FIXED, impression_rows, page_rows
 from simulators.parts.memory import SessionMemory
 
-__all__ = ["MAX_CROSS", "impression_names", "make_impression_rows", "make_page_rows", "page_names"]
+__all__ = [
+    "MAX_CROSS",
+    "impression_names",
+    "make_impression_rows",
+    "make_page_rows",
+    "page_names",
+    "pair_names",
+]
 
 MAX_CROSS = 128
 """Context x numeric products are left out where there would be more than this many."""
@@ -43,6 +51,12 @@ _PAGE_FIXED = (
     "log1p(clicks so far)",
     "log1p(pages in a row without a click)",
     "log1p(step)",
+    "logit of the mean appeal of the page",
+    "best appeal of the page",
+    "mean appeal of the first three",
+    "chances of a purchase of what was clicked, summed",
+    "logits of the mean appeal of earlier pages, summed",
+    "chances of a purchase of earlier clicks, summed",
 )
 
 assert len(_FIXED) == N_FIXED
@@ -58,7 +72,13 @@ def impression_names(features: FeatureTables, context_names: tuple[str, ...]) ->
         *context_names,
         *(cross if len(cross) <= MAX_CROSS else ()),
         *(f"match {d}" for d in range(features.item_vectors.shape[1])),
+        *pair_names(features),
     )
+
+
+def pair_names(features: FeatureTables) -> tuple[str, ...]:
+    """Names of the last columns of an impression row: what is known of query and item together."""
+    return () if features.pairs is None else PAIR_NAMES[: features.pairs.values.shape[1]]
 
 
 def page_names(features: FeatureTables, context_names: tuple[str, ...]) -> tuple[str, ...]:

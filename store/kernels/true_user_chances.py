@@ -111,7 +111,7 @@ def _absorb_one(
     left: Any,
     after: Any,
 ) -> Any:
-    """Advance one user's hidden state by an answer; gives the estimated log-probability."""
+    """Advance one user's hidden state by an answer; gives the estimated log-probability of it, and of its clicks."""
     size, end, last = slate.shape[0], slate.shape[0], -1
     before = np.float64(h[Hidden.SATISFACTION])
     logit, relevance = np.empty(size, np.float64), np.empty(size, np.float64)
@@ -138,9 +138,10 @@ def _absorb_one(
     remember(h, slate)
     department, tired = int(h[Hidden.DEPARTMENT]), h[Hidden.FATIGUE]
     weight, satisfaction = np.empty(PATHS, np.float64), np.empty(PATHS, np.float64)
+    of_clicks = np.empty(PATHS, np.float64)
     fatigue = np.empty(PATHS, h.dtype)
     for p in range(PATHS):
-        interest, looked, seen, total = 0.15, 0, 0.0, log_bought
+        interest, looked, seen, total = 0.15, 0, 0.0, 0.0
         anchor, anchor_kind = 0.0, -1
         h[Hidden.FATIGUE] = tired
         for k in range(end):
@@ -169,6 +170,8 @@ def _absorb_one(
             seen += relevance[k]
             anchor, anchor_kind = np.float64(shop.item_price[i]), shop.item_kind[i]
             interest = 0.6 * interest + 0.4 * p_click
+        of_clicks[p] = total
+        total += log_bought
         satisfaction[p] = satisfied(law, before, delight, seen, looked)
         tire(law, h, looked)
         fatigue[p] = h[Hidden.FATIGUE]
@@ -187,7 +190,8 @@ def _absorb_one(
         if mark < 0.0:
             break
     h[Hidden.SATISFACTION], h[Hidden.FATIGUE] = satisfaction[chosen], fatigue[chosen]
-    return top + math.log(whole / PATHS)
+    best = of_clicks.max()
+    return top + math.log(whole / PATHS), best + math.log(np.exp(of_clicks - best).sum() / PATHS)
 
 
 @Twin
@@ -205,11 +209,11 @@ def absorb(
     left: Any,  # (B,)
     next_query: Any,
     next_context: Any,
-    out: Any,  # (B,) log-probability
+    out: Any,  # (B, 2) log-probability of the answer, and of its clicks alone
 ) -> None:
     """Advance B users by a given answer, and estimate how probable it was."""
     for b in prange(users.shape[0]):
-        out[b] = _absorb_one(
+        out[b, 0], out[b, 1] = _absorb_one(
             law,
             shop,
             users[b],

@@ -63,18 +63,18 @@ def test_weights_of_two_are_the_log_written_twice() -> None:
     once = coins([1, 0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1, 1])
     twice = coins([1, 0, 0, 1, 1, 0, 0] * 2, [0, 0, 0, 1, 1, 1, 1] * 2)
     doubled = replace(once, weight=np.full(7, 2.0, np.float32))
-    a = maximise(doubled, strength=3.0, max_iterations=60)
-    b = maximise(twice, strength=3.0, max_iterations=60)
+    a = maximise(doubled, strength=30.0, max_iterations=60)
+    b = maximise(twice, strength=30.0, max_iterations=60)
     np.testing.assert_allclose(a.item_bias, b.item_bias, atol=5e-3)
     np.testing.assert_allclose(a.weights, b.weights, atol=5e-3)
 
 
 def test_centres_spread_as_the_prior_where_the_log_is_silent_and_hardly_where_it_speaks() -> None:
-    # Item 0 is shown 400 times, item 1 30 times, item 2 never; rate one half each; prior precision 0.3 * 3 = 0.9.
+    # Item 0 is shown 400 times, item 1 30 times, item 2 never; rate one half each; prior precision 0.03 * 30 = 0.9.
     problem = coins([1, 0] * 200 + [1, 0] * 15, [0] * 400 + [1] * 30)
-    start = maximise(problem, strength=3.0, max_iterations=60)
+    start = maximise(problem, strength=30.0, max_iterations=60)
     drawn = [
-        maximise(problem, strength=3.0, max_iterations=30, start=start, rng=np.random.default_rng(seed))
+        maximise(problem, strength=30.0, max_iterations=30, start=start, rng=np.random.default_rng(seed))
         for seed in range(300)
     ]
     bias = np.array([p.item_bias for p in drawn])
@@ -86,7 +86,7 @@ def test_centres_spread_as_the_prior_where_the_log_is_silent_and_hardly_where_it
     share = 0.9 / (0.9 + 30 / 4)
     assert (level + bias[:, 1]).std() == pytest.approx(share * 0.9**-0.5, rel=0.25)
     assert (level + bias[:, 0]).std() < 0.03
-    plain = maximise(problem, strength=3.0, max_iterations=30, start=start)
+    plain = maximise(problem, strength=30.0, max_iterations=30, start=start)
     assert plain.item_bias[2] == pytest.approx(0.0, abs=1e-6)
 
 

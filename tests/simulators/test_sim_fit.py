@@ -13,6 +13,7 @@ from simulators.example import example_features, example_log, example_simulator
 from simulators.fitted import FittedSimulator
 from simulators.fitting.config import FitConfig
 from simulators.fitting.fit import fit_simulator
+from simulators.fitting.centres import CATEGORY_PENALTY, ITEM_PENALTY
 from simulators.fitting.likelihood import Parameters, Problem, conditional_log_likelihood, maximise
 from simulators.fitting.queries import fit_queries
 from simulators.fitting.scores import perplexity
@@ -55,7 +56,7 @@ def test_parameters_are_found_again(fitted: tuple[str, FittedSimulator, LoggedSt
     users, items = np.arange(50), np.tile(np.arange(100, dtype=np.int32), (50, 1))
     state = truth.begin(users, seed=1)
     mine, theirs = (s.attractiveness.logits(state, s.memory, items).ravel() for s in (simulator, truth))
-    assert np.corrcoef(mine, theirs)[0, 1] > 0.97
+    assert np.corrcoef(mine, theirs)[0, 1] > 0.96
 
 
 def test_every_part_beats_its_baseline_held_out(fitted: tuple[str, FittedSimulator, LoggedSteps]) -> None:
@@ -122,7 +123,9 @@ def test_the_maximum_is_one(family: str) -> None:
     def objective(p: Parameters) -> float:
         scaled = p.weights * np.r_[0.0, rows[:, 1:].std(0)]
         prior = 30.0 * (
-            0.1 * (scaled**2).sum() + 0.1 * (p.category_bias**2).sum() + 0.3 * (p.item_bias**2).sum()
+            0.1 * (scaled**2).sum()
+            + CATEGORY_PENALTY * (p.category_bias**2).sum()
+            + ITEM_PENALTY * (p.item_bias**2).sum()
         )
         prior += (np.diff(p.first) ** 2).sum()
         if family == "cascade":
