@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from behavior.errors import InputError
+
 __all__ = ["TrustConfig"]
 
 
@@ -33,3 +35,24 @@ class TrustConfig:
     """Fewest clicks, purchases or the like that a measure is taken from; with fewer, it is left out and named."""
     seed: int = 0
     """Of the simulated users, the resampling and the folds."""
+
+    def __post_init__(self) -> None:
+        fewest = round(20.0 / (1.0 - self.confidence)) if 0.0 < self.confidence < 1.0 else 0
+        wrong = {
+            "confidence": not 0.0 < self.confidence < 1.0,
+            "sessions": self.sessions < 1,
+            "max_held_out": self.max_held_out < 20,
+            "bootstrap": self.bootstrap < fewest,
+            "folds": self.folds < 2,
+        }
+        needs = {
+            "confidence": "between 0 and 1",
+            "sessions": "at least 1",
+            "max_held_out": "at least 20",
+            # All checks share one chance of a false alarm, so a single one is rejected far below 1 - confidence.
+            "bootstrap": f"at least {fewest:,}: with fewer resamples, nothing could be rejected at this confidence",
+            "folds": "at least 2",
+        }
+        for name, is_wrong in wrong.items():
+            if is_wrong:
+                raise InputError(f"{name} {getattr(self, name)}", where="TrustConfig", mend=needs[name])

@@ -57,6 +57,8 @@ def measure_trust(
         InputError: Fewer than 20 held-out sessions, none with a click, or a simulator of another log.
     """
     config = config or TrustConfig()
+    one_visit = getattr(simulator, "one_visit", None)  # a session of the log is one visit
+    simulator = simulator if one_visit is None else one_visit()
     _check(simulator, held_out)
     held, notes = _evenly(held_out, config.max_held_out)
     n_units = held.n_sessions

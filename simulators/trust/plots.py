@@ -61,7 +61,7 @@ def plot_trust(report: TrustReport, folder: Path) -> list[Path]:
     }
     files = []
     style: Any = {
-        "axes.titlesize": 10,
+        "axes.titlesize": 9,
         "axes.titlelocation": "left",
         "axes.spines.top": False,
         "font.size": 8.5,
@@ -128,6 +128,12 @@ def draw_measure(axes: Axes, m: Measured) -> None:
             label=label,
         )
     labels = [c.label.removeprefix("position ") for c in m.cells]
+    unit = labels[0].partition(": ")[0]
+    if all(label.startswith(f"{unit}: ") for label in labels):
+        labels = [label.removeprefix(f"{unit}: ") for label in labels]
+        axes.set_xlabel(unit)
+    elif m.name.endswith("by position"):
+        axes.set_xlabel("position")
     long = any(len(label) > 9 for label in labels)
     size: Any = {"rotation": 30, "ha": "right", "fontsize": 7} if long else {}
     axes.set_xticks(at, labels, **size)

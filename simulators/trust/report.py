@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from simulators.agreement_summary import AgreementSummary
@@ -11,7 +11,7 @@ from simulators.trust.compare import Measured
 from simulators.trust.config import TrustConfig
 from simulators.trust.predictions import Score
 from simulators.trust.two_sample import TwoSample
-from simulators.trust.verdict import TrustVerdict
+from simulators.trust.verdict import TrustVerdict, judge_trust
 
 __all__ = ["LeftOut", "TrustReport"]
 
@@ -61,6 +61,18 @@ class TrustReport:
     def test(self, rows: str) -> TwoSample:
         """The classifier test of 'page' or 'session'."""
         return next(t for t in self.tests if t.rows == rows)
+
+    def with_agreement(self, agreement: AgreementSummary) -> TrustReport:
+        """The same, judged anew with what was measured of policies since."""
+        verdict = judge_trust(
+            self.measures,
+            self.scores,
+            self.tests,
+            self.config,
+            n_sessions=self.n_held_out,
+            agreement=agreement,
+        )
+        return replace(self, agreement=agreement, verdict=verdict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; nan becomes None."""

@@ -60,10 +60,7 @@ def _parts(report: TrustReport) -> Iterator[RenderableType]:
             f"halves of the log {test.null.value:.3f}: {verdict}"
         )
         if verdict != "agrees" and test.clues:
-            told = "; ".join(
-                f"{c.feature} ({c.simulated:.3g} simulated, {c.logged:.3g} logged)" for c in test.clues[:3]
-            )
-            yield Text(f"  by {told}")
+            yield Text(f"  by {'; '.join(clue.words for clue in test.clues[:3])}")
     for s in report.scores:
         if not s.measure.startswith("click perplexity"):
             yield Text(

@@ -49,6 +49,15 @@ class Clue:
     """Mean of the feature among simulated rows; empty values left out."""
     logged: float
     """Among logged rows."""
+    spread: float
+    """Standard deviation among logged rows."""
+
+    @property
+    def words(self) -> str:
+        """How the means differ, or that they hardly do."""
+        if abs(self.simulated - self.logged) < 0.05 * self.spread:
+            return f"{self.feature} (alike on average; its spread, or what it goes with, differs)"
+        return f"{self.feature} (mean {self.simulated:.3g} simulated, {self.logged:.3g} logged)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +136,7 @@ def tell_apart(
             importance=float(importance[j]),
             simulated=_mean(simulated[:, j]),
             logged=_mean(logged[:, j]),
+            spread=float(np.nanstd(logged[:, j])) if (~np.isnan(logged[:, j])).any() else 0.0,
         )
         for j in order
         if importance[j] > 0
@@ -163,6 +173,8 @@ def _cross_validate(
         test = fold_of == fold
         if len(np.unique(positive[test])) < 2 or len(np.unique(positive[~test])) < 2:
             continue
+        # The trees take empty values, but no column of nothing else.
+        x = np.where(np.isnan(x[~test]).all(axis=0), 0.0, x)
         model = HistGradientBoostingClassifier(
             max_iter=60,
             learning_rate=0.1,

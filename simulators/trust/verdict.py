@@ -158,8 +158,7 @@ def _test_check(test: TwoSample, real: bool, config: TrustConfig) -> Check:
         f"log {test.null.value:.3f})"
     )
     if real and test.clues:
-        clue = test.clues[0]
-        text += f"; most by {clue.feature}: mean {clue.simulated:.3g} simulated, {clue.logged:.3g} logged"
+        text += f"; most by {test.clues[0].words}"
     area = test.area
     status = _status(area.value, area.high, real, config.auc_tolerance, config.auc_tolerance)
     return Check(name=_test_name(test), status=status, text=text)
