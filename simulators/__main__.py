@@ -17,6 +17,7 @@ from pipeline.data import read_source
 from simulators.clicks.config import ClickFitConfig
 from simulators.clicks.registry import CLICK_MODELS
 from simulators.fitting.config import FitConfig
+from simulators.position_bias.__main__ import PositionBias, show_position_bias
 
 if TYPE_CHECKING:
     from simulators.base import UserSimulator
@@ -111,6 +112,7 @@ Command = (
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[FitClicks, tyro.conf.subcommand("fit-clicks")]
+    | Annotated[PositionBias, tyro.conf.subcommand("position-bias")]
     | Annotated[Validate, tyro.conf.subcommand("validate")]
     | Annotated[Check, tyro.conf.subcommand("check")]
 )
@@ -126,6 +128,8 @@ def main(arguments: list[str] | None = None) -> int:
             _fit(command)
         elif isinstance(command, FitClicks):
             _fit_clicks(command)
+        elif isinstance(command, PositionBias):
+            show_position_bias(command, _features)
         elif isinstance(command, Validate):
             _validate(command)
         else:
