@@ -107,7 +107,7 @@ def draw_calibration(axes: Axes, m: Measured) -> None:
     axes.plot([0, top], [0, top], color=_GREY, linewidth=0.8, linestyle="--")
     axes.errorbar(foretold, found, yerr=_spread(found, ends), fmt="o", color=_LOGGED, capsize=2, markersize=4)
     axes.set(xlabel="foretold", ylabel="held-out sessions", xlim=(0, top), ylim=(0, top))
-    axes.set_title(f"{m.name}: off by {m.distance.value:.1%}")
+    axes.set_title(f"{m.name}\noff by {m.distance.value:.1%}, by chance {m.distance.noise:.1%}")
 
 
 def draw_measure(axes: Axes, m: Measured) -> None:
@@ -138,7 +138,7 @@ def draw_measure(axes: Axes, m: Measured) -> None:
     size: Any = {"rotation": 30, "ha": "right", "fontsize": 7} if long else {}
     axes.set_xticks(at, labels, **size)
     axes.set_ylim(bottom=0)
-    axes.set_title(f"{m.name}: {m.distance.value:.1%} apart (chance {m.distance.noise:.1%})")
+    axes.set_title(f"{m.name}\n{m.distance.value:.1%} apart, by chance {m.distance.noise:.1%}")
     axes.legend(frameon=False, fontsize=8)
 
 

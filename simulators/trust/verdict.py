@@ -55,7 +55,8 @@ class TrustVerdict:
     """The judgement."""
 
     answer: Literal["yes", "perhaps", "no"]
-    """'no': the held-out sessions reject the simulator. 'yes': everything was measured and agrees. Else 'perhaps'."""
+    """'no': held-out sessions or policies of known value contradict it. 'yes': all was measured and agrees. Else
+    'perhaps'."""
     headline: str
     """One or two sentences."""
     decisions: tuple[Decision, ...]
@@ -107,13 +108,22 @@ def judge_trust(
         ),
     )
     return TrustVerdict(
-        answer=_answer(found, decisions, agreement),
-        headline=_headline(found, agreement, n_sessions, config),
+        answer=_answer(found, decisions),
+        headline=_headline(found, next(d.answer for d in decisions if d.use == _RANKS), n_sessions, config),
         decisions=decisions,
         checks=found,
     )
 
 
+_RANKS = "tell which of several policies is better"
+_ABOUT_RANKING: dict[Answer, str] = {
+    "yes": "Policies of known value are ranked rightly in it.",
+    "open": "Whether it ranks policies rightly stays open.",
+    "no": "Policies of known value are not ranked rightly in it.",
+    "not measured": "Whether it ranks policies rightly was not measured.",
+}
+_NAMED = 5
+"""Most measures that the headline names."""
 _GAIN = "clicks better than rates by position"
 _PAGE_TEST = "pages told apart by a classifier"
 _SESSION_TEST = "sessions told apart by a classifier"
@@ -193,7 +203,7 @@ def _weigh(names: Sequence[str], checks: dict[str, Check], config: TrustConfig) 
 
 
 def _about_policies(agreement: AgreementSummary | None) -> tuple[Decision, Decision]:
-    ranks, worth = "tell which of several policies is better", "tell by how much a policy is better"
+    ranks, worth = _RANKS, "tell by how much a policy is better"
     if agreement is None:
         return (
             Decision(
@@ -244,18 +254,14 @@ def _training(checks: dict[str, Check], config: TrustConfig) -> Decision:
     return Decision(use=use, answer=answer, because=because)
 
 
-def _answer(
-    checks: Sequence[Check], decisions: Sequence[Decision], agreement: AgreementSummary | None
-) -> Literal["yes", "perhaps", "no"]:
-    if any(check.status == "differs" for check in checks):
+def _answer(checks: Sequence[Check], decisions: Sequence[Decision]) -> Literal["yes", "perhaps", "no"]:
+    ranks = next(d.answer for d in decisions if d.use == _RANKS)
+    if ranks == "no" or any(check.status == "differs" for check in checks):
         return "no"
-    whole = agreement is not None and all(d.answer == "yes" for d in decisions[:-1])
-    return "yes" if whole else "perhaps"
+    return "yes" if all(d.answer == "yes" for d in decisions[:-1]) else "perhaps"
 
 
-def _headline(
-    checks: Sequence[Check], agreement: AgreementSummary | None, n_sessions: int, config: TrustConfig
-) -> str:
+def _headline(checks: Sequence[Check], ranks: Answer, n_sessions: int, config: TrustConfig) -> str:
     lacks = [check.name for check in checks if check.status == "differs"]
     unsure = [check.name for check in checks if check.status == "open"]
     on = f"{n_sessions:,} held-out sessions"
@@ -270,10 +276,10 @@ def _headline(
         text = (
             f"On pages like the logged ones, this simulator agrees with {on} within {config.resolution:.0%}."
         )
-    if agreement is None:
-        text += " Whether it ranks policies rightly was not measured."
-    return text
+    return f"{text} {_ABOUT_RANKING[ranks]}"
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        names = [*names[: _NAMED - 1], f"{len(names) - _NAMED + 1} more measures"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -112,7 +112,10 @@ def test_without_policies_of_known_value_nothing_is_said_of_policies() -> None:
 def test_a_real_difference_above_the_tolerance_rejects_what_rests_on_it() -> None:
     found = verdict(measured("clicks near clicks", value=0.2, p=0.0005), known=agreement())
     assert found.answer == "no"
-    assert found.headline == "Not this simulator: 900 held-out sessions contradict it in clicks near clicks."
+    assert found.headline == (
+        "Not this simulator: 900 held-out sessions contradict it in clicks near clicks. "
+        "Policies of known value are ranked rightly in it."
+    )
     assert [c.name for c in found.lacks] == ["clicks near clicks"]
     assert "position 2: 0.3 simulated, 0.1 logged" in found.lacks[0].text
     assert answer(found, "items of a page") == answer(found, "train policies") == "no"
@@ -181,5 +184,16 @@ def test_agreement_on_policies(changes: dict[str, object], ranks: str, worth: st
     found = verdict(known=agreement(**changes))
     assert answer(found, "which of several policies") == ranks
     assert answer(found, "by how much") == worth
-    assert found.answer == ("yes" if (ranks, worth) == ("yes", "yes") else "perhaps")
+    assert found.answer == (
+        "no" if ranks == "no" else "yes" if (ranks, worth) == ("yes", "yes") else "perhaps"
+    )
     assert "not measured" not in found.headline
+    assert ("not ranked rightly" in found.headline) == (ranks == "no")
+
+
+def test_a_headline_names_at_most_five_measures() -> None:
+    found = verdict(*(measured(name, value=0.2, p=0.0005) for name in NAMES[:7]))
+    assert found.headline.startswith(
+        "Not this simulator: 900 held-out sessions contradict it in clicks by position, clicks by query group, "
+        "clicks by item popularity, calibration of clicks and 3 more measures."
+    )
