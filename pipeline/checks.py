@@ -38,6 +38,7 @@ def check_config(config: TrainConfig) -> None:
         raise InputError(
             f"there is no task {config.task.task!r}", where="--task", mend=_choose(config.task.task, tasks)
         )
+    from simulators.fitting.checks import FAMILIES
     from simulators.options import read_options
     from simulators.registry import check_name
 
@@ -66,6 +67,7 @@ def check_config(config: TrainConfig) -> None:
         "--width": config.relevance.width,
         "--finetune-pairs": config.relevance.finetune_pairs,
         "--threads": config.run.threads,
+        "--members": config.user.members,
         "--n-envs": config.learner.n_envs if config.learner.n_envs is not None else 1,
     }
     for option, value in at_least_one.items():
@@ -92,6 +94,19 @@ def check_config(config: TrainConfig) -> None:
             f"the seed is {config.run.seed}, expected 0 to {2**32 - 1}",
             where="--seed",
             mend="give such a number",
+        )
+    doubt = config.user.pessimism
+    if doubt is not None and not (math.isfinite(doubt) and doubt >= 0):
+        raise InputError(
+            f"--pessimism is {doubt}, expected 0 or more",
+            where="--pessimism",
+            mend="1 takes off one standard deviation between the members",
+        )
+    if doubt and config.user.simulator in FAMILIES:
+        raise InputError(
+            f"--pessimism is {doubt:g}, and the click model {config.user.simulator} has no members that could disagree",
+            where=f"--pessimism {doubt:g}, --simulator {config.user.simulator}",
+            mend="choose --simulator ensemble, or leave --pessimism out",
         )
     rate = config.learner.learning_rate
     if rate is not None and not (math.isfinite(rate) and rate > 0):

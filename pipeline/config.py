@@ -82,12 +82,17 @@ class UserOptions:
     """The simulated users the policy is trained on."""
 
     simulator: str = "pbm"
-    """A click model to fit ('pbm', 'cascade', 'dcm', 'ccm', 'dbn', 'sdbn', 'mnl'), a folder that
-    `python -m simulators fit` wrote, an entry point of an installed plug-in, or `module:Class`; see
-    docs/your-own-simulator.md."""
+    """A click model to fit ('pbm', 'cascade', 'dcm', 'ccm', 'dbn', 'sdbn', 'mnl'), 'ensemble' (fits to resampled
+    sessions, docs/ensembles.md), a folder that `python -m simulators fit` wrote, an entry point of an installed
+    plug-in, or `module:Class`; see docs/your-own-simulator.md."""
     simulator_options: tuple[str, ...] = ()
     """Settings of the simulator, NAME=VALUE: keyword arguments of a plug-in's class, or how to fit (ring=128); lists
     as in JSON. They go to the one named by --simulator alone."""
+    members: int = 8
+    """Fits of --simulator ensemble."""
+    pessimism: float | None = None
+    """So many standard deviations between an ensemble's members are taken off the reward of each page that the policy
+    trains on; scores are never changed by it. None given: 1 with --simulator ensemble, else 0."""
     compare: tuple[str, ...] = ("pbm", "cascade")
     """Simulators to fit for the fidelity table; the one named by --simulator is always among them."""
 

@@ -57,10 +57,11 @@ def load_shop(config: TrainConfig) -> ShopData:
         InputError: As `read_source`; or a log that the simulator of the run cannot be fitted to, told before text
             encoders and learners have spent their time on it.
     """
-    from simulators.fitting.checks import FAMILIES, check_shown_and_clicked
+    from simulators.fitting.checks import check_shown_and_clicked
+    from simulators.registry import BUILT_IN
 
     shop = read_source(config.source, progress=not config.run.quiet)
-    if config.user.simulator in FAMILIES:  # a plug-in says itself what it needs
+    if config.user.simulator in BUILT_IN:  # a plug-in says itself what it needs
         check_shown_and_clicked(shop.train.item, shop.train.click, shop.train.n_sessions)
     return shop
 

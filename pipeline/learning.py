@@ -26,6 +26,8 @@ from pipeline.config_file import config_to_mapping
 from pipeline.data import ShopData
 from pipeline.relevance import Relevance, hidden_scores
 from pipeline.run_folder import RunFolder
+from pipeline.worlds import pessimism_of, training_task
+from simulators.base import UncertainSimulator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,7 +167,7 @@ def learn(
         world,
         task,
         others,
-        summary=f"{agent}, {model_steps:,} user-steps in simulator {config.user.simulator}"
+        summary=f"{agent}, {model_steps:,} user-steps in simulator {config.user.simulator}{_doubt(config, world)}"
         + (
             f"; best score on validation users {best['score']:.3f}, after {run.record['trained']['best_after']:,}"
             if "score" in best
@@ -189,7 +191,7 @@ def learn_along(folder: Path, config: TrainConfig, world: World, task: TaskConfi
     train_agent(
         _settings(config, task),
         world,
-        task,
+        training_task(config, world, task),
         total_steps=config.learner.steps,
         seed=config.run.seed,
         device=device,
@@ -263,7 +265,7 @@ def _train(
     model = train_agent(
         settings,
         world,
-        task,
+        training_task(config, world, task),
         total_steps=options.steps,
         seed=config.run.seed,
         device=ranks.device(_device(config)),
@@ -286,6 +288,13 @@ def _train(
     run.note("trained", {"user_steps": int(model.num_timesteps), "best_after": best.num_timesteps})
     run.note("settings", {options.agent: config_to_mapping(settings)})
     return int(model.num_timesteps)
+
+
+def _doubt(config: TrainConfig, world: World) -> str:
+    """What the summary adds about an ensemble."""
+    if not isinstance(world.simulator, UncertainSimulator):
+        return ""
+    return f" of {world.simulator.n_members} members, pessimism {pessimism_of(config, world):g}"
 
 
 def _settings(config: TrainConfig, task: TaskConfig) -> LearnerConfig:

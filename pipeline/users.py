@@ -11,8 +11,9 @@ from behavior.errors import InputError
 from behavior.files import atomic_path
 from pipeline.config import TrainConfig
 from pipeline.data import ShopData
+from simulators.ensemble.simulator import EnsembleSimulator
 from simulators.fitted import FittedSimulator
-from simulators.registry import saved_folder
+from simulators.registry import ENSEMBLE, saved_folder
 
 if TYPE_CHECKING:
     from encoders.features import FeatureTables
@@ -64,7 +65,7 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
                 raise
             refused[name] = error.what
             continue
-        if isinstance(found, FittedSimulator):
+        if isinstance(found, FittedSimulator | EnsembleSimulator):
             reports[name] = found.report
         if name == chosen:
             simulator = found
@@ -105,9 +106,12 @@ def _fit(
         progress=not config.run.quiet,
     )
     mine = name == config.user.simulator
-    simulator = make_simulator(name, inputs, read_options(config.user.simulator_options) if mine else {})
-    own = isinstance(simulator, FittedSimulator) or saved_folder(name) is not None
-    if own and isinstance(simulator, ComposedSimulator):
+    options = read_options(config.user.simulator_options) if mine else {}
+    if name == ENSEMBLE:
+        options = {"members": str(config.user.members)} | options
+    simulator = make_simulator(name, inputs, options)
+    own = isinstance(simulator, FittedSimulator | EnsembleSimulator) or saved_folder(name) is not None
+    if own and isinstance(simulator, ComposedSimulator | EnsembleSimulator):
         save_simulator(simulator, home)  # the run goes on without the folder it was read from
     return simulator
 

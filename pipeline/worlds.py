@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from envs.observation import Observation
     from simulators.base import UserSimulator
 
-__all__ = ["Observed", "fitted_world", "judged_world", "observe", "task_for", "trained_in"]
+__all__ = [
+    "PESSIMISM",
+    "Observed",
+    "fitted_world",
+    "judged_world",
+    "observe",
+    "pessimism_of",
+    "task_for",
+    "trained_in",
+    "training_task",
+]
+
+PESSIMISM = 1.0
+"""Of a training in an ensemble where none is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +90,40 @@ def judged_world(shop: ShopData, fitted: World) -> World:
 def trained_in(config: TrainConfig, world: World) -> str:
     """What reports call the simulator that policies are trained in: a plug-in goes by its name."""
     from evaluation.run_artifacts import FITTED
+    from simulators.base import UncertainSimulator
     from simulators.fitted import FittedSimulator
 
+    if isinstance(world.simulator, UncertainSimulator):
+        return f"the ensemble of {world.simulator.n_members} fits, with pessimism {pessimism_of(config, world):g}"
     return (
         FITTED if isinstance(world.simulator, FittedSimulator) else f"the simulator {config.user.simulator}"
     )
+
+
+def pessimism_of(config: TrainConfig, world: World) -> float:
+    """What was asked for, or what suits the simulator."""
+    from simulators.base import UncertainSimulator
+
+    if config.user.pessimism is not None:
+        return config.user.pessimism
+    return PESSIMISM if isinstance(world.simulator, UncertainSimulator) else 0.0
+
+
+def training_task(config: TrainConfig, world: World, task: TaskConfig) -> TaskConfig:
+    """`task` as the learner meets it; policies are judged by the task itself.
+
+    Raises:
+        InputError: Pessimism is asked for, and the simulator has no members.
+    """
+    from envs.pessimism import check_pessimism
+
+    mine = dataclasses.replace(task, pessimism=pessimism_of(config, world))
+    try:
+        check_pessimism(world, mine)
+    except InputError as error:
+        where = f"--pessimism {mine.pessimism:g}, --simulator {config.user.simulator}"
+        raise InputError(error.what, where=where, mend=error.mend) from error
+    return mine
 
 
 def observe(config: TrainConfig, shop: ShopData, relevance: Relevance, task: TaskConfig) -> Observed:

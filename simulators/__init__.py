@@ -15,10 +15,12 @@ if TYPE_CHECKING:
         ItemAppeal,
         SessionState,
         TransparentSimulator,
+        UncertainSimulator,
         UserSimulator,
     )
     from simulators.composed import ComposedSimulator
     from simulators.contract import ContractError, check_simulator
+    from simulators.ensemble import EnsembleConfig, EnsembleSimulator, fit_ensemble
     from simulators.fidelity import FidelityReport, measure_fidelity
     from simulators.fitted import FittedSimulator
     from simulators.fitting.config import FitConfig
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ComposedSimulator",
     "ContractError",
+    "EnsembleConfig",
+    "EnsembleSimulator",
     "Feedback",
     "FidelityReport",
     "FitConfig",
@@ -48,8 +52,10 @@ __all__ = [
     "ShopperSimulator",
     "SimulatorInputs",
     "TransparentSimulator",
+    "UncertainSimulator",
     "UserSimulator",
     "check_simulator",
+    "fit_ensemble",
     "fit_simulator",
     "load_simulator",
     "make_simulator",
@@ -65,10 +71,14 @@ _HOME = {
     "ItemAppeal": "base",
     "SessionState": "base",
     "TransparentSimulator": "base",
+    "UncertainSimulator": "base",
     "UserSimulator": "base",
     "ComposedSimulator": "composed",
     "ContractError": "contract",
     "check_simulator": "contract",
+    "EnsembleConfig": "ensemble.config",
+    "EnsembleSimulator": "ensemble.simulator",
+    "fit_ensemble": "ensemble.fit",
     "FidelityReport": "fidelity",
     "measure_fidelity": "fidelity",
     "FittedSimulator": "fitted",

@@ -21,6 +21,8 @@ from simulators.position_bias.__main__ import PositionBias, show_position_bias
 
 if TYPE_CHECKING:
     from simulators.base import UserSimulator
+    from simulators.ensemble import EnsembleSimulator
+    from simulators.fitted import FittedSimulator
     from simulators.registry import SimulatorInputs
 
 
@@ -37,7 +39,15 @@ class Fit:
     """Folder to write the simulator to; it must not exist."""
     simulator: str = "pbm"
     """'pbm' (position-based), 'cascade', 'dcm' (dependent), 'ccm' (click chain), 'dbn' or 'sdbn' (dynamic Bayesian), or
-    'mnl' (multinomial choice: one click a page)."""
+    'mnl' (multinomial choice: one click a page); or 'ensemble': fits to resampled sessions, whose spread says what the
+    log could not tell (docs/ensembles.md)."""
+    members: int = 8
+    """Fits of an ensemble."""
+    families: tuple[str, ...] = ()
+    """Click models that take turns in an ensemble. None given: all that the latest training sessions cannot tell from
+    the best."""
+    seed: int = 0
+    """Of an ensemble's resampling."""
     source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
     """The logged behaviour; its sessions are split 70 / 15 / 15 by time, as in the main job."""
     features: Path | None = None
@@ -151,15 +161,26 @@ def _list() -> None:
 def _fit(command: Fit) -> None:
     from rich.console import Console
 
+    from simulators.ensemble import EnsembleConfig, fit_ensemble
     from simulators.fitting.fit import fit_simulator
+    from simulators.registry import ENSEMBLE
     from simulators.storage import save_simulator
 
     refuse_existing(command.out)
+    ensemble = None
+    if command.simulator == ENSEMBLE:
+        ensemble = EnsembleConfig(members=command.members, families=command.families, fit=command.config)
     shop = read_source(command.source, progress=not command.quiet)
     features = _features(command, shop.catalog, shop.train, shop.valid)
-    simulator = fit_simulator(
-        command.simulator, shop.train, shop.valid, features, command.config, progress=not command.quiet
-    )
+    simulator: FittedSimulator | EnsembleSimulator
+    if ensemble is not None:
+        simulator = fit_ensemble(
+            (), shop.train, shop.valid, features, ensemble, seed=command.seed, progress=not command.quiet
+        )
+    else:
+        simulator = fit_simulator(
+            command.simulator, shop.train, shop.valid, features, command.config, progress=not command.quiet
+        )
     save_simulator(simulator, command.out)
     Console().print(simulator.report.table())
     for note in simulator.notes:

@@ -19,6 +19,7 @@ from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from simulators.base import SessionState, UserSimulator
 from simulators.composed import ComposedSimulator
+from simulators.ensemble.simulator import EnsembleSimulator
 from simulators.fitting.replay import walk
 from simulators.fitting.scores import log_likelihood, position_rates
 from simulators.resampling import resampled_sums, sums_by_session
@@ -144,7 +145,7 @@ def measure_fidelity(
         raise InputError(
             "there are no held-out sessions to compare with", where="validate", mend="a longer log"
         )
-    composed = isinstance(simulator, ComposedSimulator)
+    composed = isinstance(simulator, ComposedSimulator | EnsembleSimulator)
     pages = valid if composed else valid.take(np.flatnonzero((valid.item >= 0).all(axis=1)))
     if pages.n_steps == 0:
         raise InputError(

@@ -1,0 +1,238 @@
+"""Whether an ensemble's intervals hold the truth, and what pessimism is worth, in worlds whose truth is known.
+
+    python -m benchmarks.ensemble [--quick] [--json FILE]
+
+Logs are made by the users of `simulators.example` under a policy that prefers relevant items, so that some candidates
+are hardly ever shown. To each log an ensemble is fitted, and two things are measured:
+
+- coverage: how often the 95 % interval of a policy's simulated value holds its true value, for three policies, and how
+  often that of their differences does;
+- exploitation: a page for each of many users on arrival is made of the items with the highest mean over members minus
+  `pessimism` standard deviations, of clicks + 5 purchases if shown first. What the ensemble's mean promises of the
+  page less what the true users give for it (both exact, not drawn) is the exploitation gap. `one fit` ranks by the fit
+  to the log as it is, `the truth` by the true users' own.
+
+The true users are position-based in one half of the cases (a family that is fitted) and a cascade to which
+position-based members are fitted in the other (misspecified).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from agents.baselines import PopularityPolicy, RandomPolicy, RelevancePolicy
+from behavior.steps import LoggedSteps
+from benchmarks.common import Case, Options, case, main, result
+from encoders.features import CandidateTable, FeatureTables
+from envs.world import TaskConfig, World
+from evaluation.online import evaluate_policy
+from evaluation.simulated_value import simulate_values
+from simulators.base import SessionState
+from simulators.composed import ComposedSimulator
+from simulators.ensemble import EnsembleSimulator, fit_ensemble
+from simulators.example import example_candidates, example_features, example_simulator
+from simulators.fitting.fit import fit_simulator
+from simulators.kernels.rng import Purpose, gumbel_table
+from simulators.rollout import simulate_steps
+
+__all__ = ["EnsembleOptions", "RelevantPages", "greedy_pages", "measure"]
+
+_K, _N, _PAGES = 5, 40, 8
+_WORTH = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleOptions(Options):
+    """How much to measure."""
+
+    logs: int = 20
+    """Logs for each case."""
+    sessions: tuple[int, ...] = (200, 1_000)
+    """Sessions of each log."""
+    members: int = 8
+    """Of each ensemble."""
+    pessimism: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
+    """Values to try."""
+    users: int = 400
+    """Simulated users of each policy in each member."""
+
+
+class RelevantPages:
+    """Pages drawn by Plackett-Luce from the relevance logits of the candidates.
+
+    Args:
+        features: Tables.
+        sharpness: Multiplies the logits: 0 draws at random.
+    """
+
+    def __init__(self, features: FeatureTables, sharpness: float) -> None:
+        self.candidates = example_candidates(features, _N)
+        queries = np.arange(len(self.candidates), dtype=np.int32)
+        chance = features.relevance.click_probability(queries, self.candidates).astype(np.float64)
+        self.logits = sharpness * np.log(chance / (1.0 - chance))
+
+    def pages(self, state: SessionState, *, seed: int) -> NDArray[np.int32]:
+        """Slates (B, K)."""
+        noise = gumbel_table(seed, state.user, state.step, Purpose.POLICY, _N)
+        chosen = np.argsort(-(self.logits[state.query] + noise), axis=1)[:, :_K]
+        return np.ascontiguousarray(np.take_along_axis(self.candidates[state.query], chosen, axis=1))
+
+
+def measure(options: EnsembleOptions) -> dict[str, Any]:
+    """All cases as one JSON-ready object; `--quick`: few logs, few members."""
+    if options.quick:
+        options = dataclasses.replace(options, logs=2, sessions=(200,), members=3, users=100)
+    cases: list[Case] = []
+    settings = [(truth, n) for truth in ("pbm", "cascade") for n in options.sessions]
+    with tqdm(total=len(settings) * options.logs, desc="logs", disable=None, leave=False) as bar:
+        for truth, n in settings:
+            cases += _setting(truth, n, options, bar)
+    return result("ensemble", cases, packages=("numpy", "torch")) | {
+        "logs": options.logs,
+        "members": options.members,
+    }
+
+
+def _setting(truth: str, n: int, options: EnsembleOptions, bar: Any) -> list[Case]:
+    features = example_features()
+    users = example_simulator(truth, features=features)
+    policies = {
+        "random": RandomPolicy(),
+        "relevance": RelevancePolicy(),
+        "popularity": PopularityPolicy(features),
+    }
+    task = TaskConfig(slate_size=_K, n_candidates=_N, max_steps=_PAGES)
+    world = _world(users, features)
+    true = {
+        name: float(evaluate_policy(policy, world, task, n_users=40_000, seed=1, progress=False).score.mean())
+        for name, policy in policies.items()
+    }
+    inside: list[bool] = []
+    apart: list[bool] = []
+    width: list[float] = []
+    seconds: list[float] = []
+    pages: dict[str, list[tuple[float, float]]] = {}
+    for log in range(options.logs):
+        train, valid = (_log(users, features, n, seed=log, first=first) for first in (0, 1_000_000))
+        began = time.perf_counter()
+        fit = fit_simulator("pbm", train, valid, features, progress=False)
+        one = time.perf_counter() - began
+        began = time.perf_counter()
+        ensemble = fit_ensemble(
+            ("pbm",), train, valid, features, n_members=options.members, seed=log, progress=False
+        )
+        seconds.append((time.perf_counter() - began) / one)
+        values = simulate_values(
+            policies, _world(ensemble, features), task, n_users=options.users, seed=log, progress=False
+        )
+        for name, value in true.items():
+            found = values[name].interval
+            inside.append(found.low <= value <= found.high)
+            width.append(found.half_width / value)
+        for name in ("relevance", "popularity"):
+            gain = values.difference(name, "random").interval
+            apart.append(gain.low <= true[name] - true["random"] <= gain.high)
+        for name, promised, got in greedy_pages(ensemble, fit, users, options.pessimism, seed=log):
+            pages.setdefault(name, []).append((promised, got))
+        bar.update()
+    what = f"true users {truth}, {n:,} sessions"
+    cases = [
+        case(f"{what}: coverage of values", float(np.mean(inside)), "share of 95 % intervals", 0.95),
+        case(f"{what}: coverage of differences", float(np.mean(apart)), "share of 95 % intervals", 0.95),
+        case(f"{what}: half-width of a value", float(np.mean(width)), "share of the value"),
+        case(f"{what}: time of the ensemble over that of one fit", float(np.mean(seconds)), "ratio"),
+    ]
+    for name, each in pages.items():
+        table = np.array(each)
+        cases.append(case(f"{what}: page by {name}, true worth", float(table[:, 1].mean()), "per page"))
+        gap = table[:, 0] - table[:, 1]
+        cases.append(case(f"{what}: page by {name}, exploitation gap", float(gap.mean()), "per page"))
+    best = table_best(pages)
+    cases.append(case(f"{what}: pessimism of the highest true worth", best, "standard deviations"))
+    return cases
+
+
+def table_best(pages: dict[str, list[tuple[float, float]]]) -> float:
+    """The pessimism whose pages are worth most to the true users."""
+    worth = {
+        float(name.removeprefix("pessimism ")): float(np.mean([got for _, got in found]))
+        for name, found in pages.items()
+        if name.startswith("pessimism ")
+    }
+    return max(worth, key=lambda pessimism: worth[pessimism])
+
+
+def greedy_pages(
+    ensemble: EnsembleSimulator,
+    fit: ComposedSimulator,
+    users: ComposedSimulator,
+    pessimism: tuple[float, ...],
+    *,
+    seed: int,
+    n_users: int = 500,
+) -> list[tuple[str, float, float]]:
+    """Pages of users on arrival: name, what their maker expects of a page, what the true users give for it.
+
+    Args:
+        ensemble: Its members' mean and spread.
+        fit: The fit to the log as it is.
+        users: The truth.
+        pessimism: Values to try.
+        seed: Of the users.
+        n_users: Users.
+    """
+    state = users.begin(np.arange(n_users), seed=seed + 77)
+    items = np.ascontiguousarray(example_candidates(users.features, _N)[state.query])
+
+    def appeal(simulator: ComposedSimulator) -> NDArray[np.float64]:
+        found = simulator.appeal(state, items)
+        return np.asarray(found.click * (1.0 + _WORTH * found.purchase), np.float64)
+
+    def worth(simulator: ComposedSimulator, slates: NDArray[np.int32]) -> float:
+        chance = simulator.examination.click_probability(
+            simulator.attractiveness.logits(state, simulator.memory, slates)
+        )
+        buys = simulator.conversion.probability(state, simulator.memory, slates)
+        return float((chance * (1.0 + _WORTH * buys)).sum(axis=1).mean())
+
+    def page(score: NDArray[np.float64]) -> NDArray[np.int32]:
+        order = np.argsort(-score, axis=1, kind="stable")[:, :_K]
+        return np.ascontiguousarray(np.take_along_axis(items, order, axis=1))
+
+    each = np.stack([appeal(member) for member in ensemble.members])
+    mean, spread = each.mean(axis=0), each.std(axis=0, ddof=1)
+    found = []
+    for value in pessimism:
+        slates = page(mean - value * spread)
+        promised = float(np.mean([worth(member, slates) for member in ensemble.members]))
+        found.append((f"pessimism {value:g}", promised, worth(users, slates)))
+    slates = page(appeal(fit))
+    found.append(("one fit", worth(fit, slates), worth(users, slates)))
+    slates = page(appeal(users))
+    found.append(("the truth", worth(users, slates), worth(users, slates)))
+    return found
+
+
+def _log(users: ComposedSimulator, features: FeatureTables, n: int, *, seed: int, first: int) -> LoggedSteps:
+    source = RelevantPages(features, 2.0)
+    return simulate_steps(users, source, n_sessions=n, max_steps=_PAGES, seed=seed + 1_000, first_user=first)
+
+
+def _world(simulator: ComposedSimulator | EnsembleSimulator, features: FeatureTables) -> World:
+    items = example_candidates(features, _N)
+    scores = features.relevance.click_probability(np.arange(len(items), dtype=np.int32), items)
+    return World(
+        simulator=simulator, candidates=CandidateTable(items=items, scores=scores), features=features
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(measure, EnsembleOptions, description=__doc__))
