@@ -67,6 +67,9 @@ def check_config(config: TrainConfig) -> None:
         "--width": config.relevance.width,
         "--finetune-pairs": config.relevance.finetune_pairs,
         "--threads": config.run.threads,
+        "--latest-impressions": 1
+        if config.source.latest_impressions is None
+        else config.source.latest_impressions,
         "--members": config.user.members,
         "--n-envs": config.learner.n_envs if config.learner.n_envs is not None else 1,
     }

@@ -31,8 +31,9 @@ class SourceOptions:
 
     data: str = "demo"
     """'demo' (the embedded store), 'icecat' (the demo store stocked with real products and judged queries, with
-    --data-path), the path of your own interaction log (CSV or Parquet), or FORMAT:PATH, such as
-    open-bandit:obd/random/all (`python -m behavior formats` lists them; docs/logs)."""
+    --data-path), the path of your own interaction log (CSV or Parquet), a folder that `python -m behavior prepare`
+    wrote (docs/big-logs.md), or FORMAT:PATH, such as open-bandit:obd/random/all (`python -m behavior formats` lists
+    them; docs/logs)."""
     data_path: Path | None = None
     """The folder of a published data set, as it was published."""
     catalog: Path | None = None
@@ -45,6 +46,9 @@ class SourceOptions:
     """Repairs of the log that you allow by name: sort, derive-steps, positions-from-one, drop-duplicates,
     drop-unknown-items, purchase-implies-click, assume-utc, to-utc. Each is counted in the summary; nothing is
     repaired in silence."""
+    latest_impressions: int | None = None
+    """Of a prepared log: the latest training sessions with at most so many shown items are read, and of the validation
+    and test parts the same share. 1,000,000 if not given."""
     gap_minutes: float | None = None
     """For formats that do not know visits: the pause after which a user's events are a new one. 30 if not given."""
     positive_from: float | None = None

@@ -32,7 +32,7 @@ class ShopData:
     valid: LoggedSteps
     test: LoggedSteps
     notes: tuple[str, ...]  # what was derived or repaired while reading
-    split: tuple[PartRecord, ...]  # sizes and boundaries in time
+    split: tuple[PartRecord, ...]  # sizes and boundaries in time of the whole log
     truth: Store | None  # handed to the judgement alone
 
     @property
@@ -43,8 +43,10 @@ class ShopData:
     def summary(self) -> str:
         """One line."""
         parts = (self.train, self.valid, self.test)
+        read, whole = (sum(p.n_sessions for p in given) for given in (parts, self.split))
+        share = "" if read == whole else f" (the latest {100 * read / whole:.3g} % of {whole:,})"
         return (
-            f"{sum(p.n_sessions for p in parts):,} sessions, {sum(p.n_steps for p in parts):,} pages, "
+            f"{read:,} sessions{share}, {sum(p.n_steps for p in parts):,} pages, "
             f"{sum(int(p.click.sum()) for p in parts):,} clicks, {sum(int(p.purchase.sum()) for p in parts):,} "
             f"purchases; {self.catalog.n_items:,} items, {len(self.queries):,} queries"
         )
@@ -72,8 +74,18 @@ def read_source(source: SourceOptions, *, progress: bool = True) -> ShopData:
     Raises:
         InputError: Files or rows that are not what they must be.
     """
+    from behavior.big.prepared import is_prepared
     from behavior.split import split_steps_by_time
+    from pipeline.prepared import read_prepared
 
+    if is_prepared(source.data):
+        return read_prepared(source)
+    if source.latest_impressions is not None:
+        raise InputError(
+            "--latest-impressions is of a prepared log, and this is none",
+            where=source.data,
+            mend="leave it out: other logs are read whole; or `python -m behavior prepare` the log first",
+        )
     truth: Store | None = None
     if source.data in ("demo", "icecat"):
         truth = _open_store(source)

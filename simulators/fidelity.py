@@ -145,6 +145,8 @@ def measure_fidelity(
         raise InputError(
             "there are no held-out sessions to compare with", where="validate", mend="a longer log"
         )
+    one_visit = getattr(simulator, "one_visit", None)  # a logged session is one visit
+    simulator = simulator if one_visit is None else one_visit()
     composed = isinstance(simulator, ComposedSimulator | EnsembleSimulator)
     pages = valid if composed else valid.take(np.flatnonzero((valid.item >= 0).all(axis=1)))
     if pages.n_steps == 0:

@@ -20,7 +20,7 @@ from behavior.errors import InputError
 from behavior.split import PartRecord
 from behavior.steps import LoggedSteps
 
-__all__ = ["FORMAT", "Meta", "PreparedLog", "PreparedPart", "open_prepared", "write_meta"]
+__all__ = ["FORMAT", "Meta", "PreparedLog", "PreparedPart", "is_prepared", "open_prepared", "write_meta"]
 
 FORMAT = 1
 _META = "prepared.json"
@@ -197,6 +197,11 @@ class PreparedLog:
     def _part(self, place: int) -> PreparedPart:
         record = self.meta.split[place]
         return PreparedPart(self.folder, record, self.meta.chunks[record.name], self.queries, self.meta)
+
+
+def is_prepared(place: Path | str) -> bool:
+    """Whether `place` is a folder that `prepare_log` wrote."""
+    return (Path(place) / _META).is_file()
 
 
 def open_prepared(folder: Path | str) -> PreparedLog:
