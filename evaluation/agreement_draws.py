@@ -18,7 +18,7 @@ __all__ = ["draw_values"]
 Array = NDArray[np.float64]
 _LEAST = 4  # fewer policies tell nothing of a population
 _CHUNK = 500  # draws whose matrices are held at once
-_TINY = 1e-9  # least share of the population's variance in any direction, so that it can be inverted
+_TINY = 1e-9  # least variance in any direction, over that of the values, so that matrices can be inverted
 
 
 def draw_values(
@@ -44,27 +44,31 @@ def draw_values(
     elif P < _LEAST:
         out = rng.multivariate_normal(measured, error, size=n, method="eigh", check_valid="ignore")
     else:
-        parts = [_posterior(measured, error, min(_CHUNK, n - start), rng) for start in range(0, n, _CHUNK)]
-        out = np.concatenate(parts)
+        # Both sides in units of their own spread, whatever the score is counted in.
+        spread = [side.std(ddof=1) for side in (simulated, true)]
+        unit = np.repeat([s if s > 0 else 1.0 for s in spread], P)
+        scaled = measured / unit, error / np.outer(unit, unit)
+        parts = [_posterior(*scaled, min(_CHUNK, n - start), rng) for start in range(0, n, _CHUNK)]
+        # What was measured without error is known.
+        out = np.where(np.diag(error) > 0, np.concatenate(parts) * unit, measured)
     return out[:, :P], out[:, P:]
 
 
 def _posterior(measured: Array, error: Array, n: int, rng: np.random.Generator) -> Array:
-    """`n` draws (n, 2P) by Matheron's rule: a draw of values and measurements, moved to the measurements made."""
+    """`n` draws (n, 2P) by Matheron's rule: a draw of values and measurements, moved to the measurements made.
+
+    Both sides are given in units of their spread.
+    """
     P = measured.size // 2
     pairs = measured.reshape(2, P)
     total = np.cov(pairs)  # (2, 2) population and errors together
-    scale = np.diag(np.maximum(np.diag(total), np.finfo(float).tiny))
-    root = np.linalg.cholesky(total + _TINY * scale)
+    root = np.linalg.cholesky(total + _TINY * np.eye(2))
     normal = rng.standard_normal((n, P - 1, 2))
     inverse = np.linalg.inv(np.einsum("npi,npj->nij", normal, normal))
     totals = (P - 1) * np.einsum("ij,njk,lk->nil", root, inverse, root)  # (n, 2, 2) inverse Wishart
     mine = np.diag([_scatter(error[:P, :P]), _scatter(error[P:, P:])])
-    unit = np.sqrt(np.diag(scale))  # eigenvalues are cut where both sides have unit variance
-    values, vectors = np.linalg.eigh((totals - mine) / np.outer(unit, unit))
-    population = np.einsum("nij,nj,nkj->nik", vectors, np.maximum(values, _TINY), vectors) * np.outer(
-        unit, unit
-    )
+    values, vectors = np.linalg.eigh(totals - mine)
+    population = np.einsum("nij,nj,nkj->nik", vectors, np.maximum(values, _TINY), vectors)
     mean = (
         pairs.mean(axis=1) + _times(np.linalg.cholesky(totals / P), rng.standard_normal((n, 2, 1)))[:, :, 0]
     )
@@ -72,7 +76,9 @@ def _posterior(measured: Array, error: Array, n: int, rng: np.random.Generator) 
     drawn = (mean[:, :, None] + spread).reshape(n, 2 * P)
     slip = rng.multivariate_normal(np.zeros(2 * P), error, size=n, method="eigh", check_valid="ignore")
     prior = np.einsum("nij,pq->nipjq", population, np.eye(P)).reshape(n, 2 * P, 2 * P)
-    weight = np.linalg.solve(prior + error, (measured - drawn - slip)[:, :, None])
+    # Policies that err together make the errors' covariance singular; a little on the diagonal mends that.
+    together = prior + error + _TINY * np.eye(2 * P)
+    weight = np.linalg.solve(together, (measured - drawn - slip)[:, :, None])
     return np.asarray(drawn + _times(prior, weight)[:, :, 0])
 
 

@@ -87,9 +87,10 @@ class CrossMatrix:
 
     @property
     def gaps(self) -> tuple[CrossCell, ...]:
-        """The cells with an exploitation gap, row by row."""
+        """The cells with an exploitation gap, row by row; what was trained in the truth exploited nothing."""
         order = [(policy, world) for policy in self.policies for world in self.worlds]
-        return tuple(self.cells[at] for at in order if at in self.cells and self.cells[at].gap is not None)
+        found = [self.cells[at] for at in order if at in self.cells]
+        return tuple(cell for cell in found if cell.gap is not None and cell.home != self.true_world)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; None where there is no number."""

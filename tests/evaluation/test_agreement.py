@@ -135,6 +135,19 @@ def test_draws_are_the_posterior() -> None:
     assert np.array_equal(same, np.broadcast_to(seen[0], (3, 60)))
 
 
+def test_policies_that_err_together_and_a_side_without_spread() -> None:
+    """Covariances that cannot be inverted, values of a thousandth, and a simulator that calls all policies equal."""
+    tied = np.full((4, 4), 1e-8)  # four policies whose errors are one and the same
+    found = measure_agreement(SIMULATED / 1000, TRUE / 1000, simulated_error=tied, true_error=tied)
+    assert found.spearman.value == pytest.approx(0.6)
+    assert (found.spearman.low, found.spearman.high) == pytest.approx((0.6, 0.6))  # all move together
+    assert found.bias.low < found.bias.value < found.bias.high
+    flat = measure_agreement(np.zeros(4), TRUE, true_error=np.full(4, 0.1), simulated_error=np.zeros(4))
+    assert np.isnan(flat.spearman.value)
+    assert np.isnan(flat.spearman.low)
+    assert flat.sign_agreement.value == 0.5
+
+
 def test_as_data_and_table() -> None:
     found = measure_agreement(
         SIMULATED,
