@@ -123,6 +123,7 @@ class Tiring(FromTheTop):
 
     name: ClassVar[str] = "cascade"
     title: ClassVar[str] = "tiring cascade"
+    stops_unseen: ClassVar[bool] = True
 
     def start(self, n_positions: int) -> dict[str, Tensor]:
         """(K - 1,) logits of going on, twice."""
@@ -143,6 +144,7 @@ class ClickChain(FromTheTop):
 
     name: ClassVar[str] = "ccm"
     title: ClassVar[str] = "click chain"
+    stops_unseen: ClassVar[bool] = True
 
     def start(self, n_positions: int) -> dict[str, Tensor]:
         """Logits (3,) of tau1, tau2, tau3."""
@@ -163,6 +165,7 @@ class DynamicBayesian(FromTheTop):
 
     name: ClassVar[str] = "dbn"
     title: ClassVar[str] = "dynamic Bayesian"
+    stops_unseen: ClassVar[bool] = True
     satisfies: ClassVar[bool] = True
 
     def start(self, n_positions: int) -> dict[str, Tensor]:

@@ -44,6 +44,8 @@ class ClickLaw(ABC):
     """Whether the clicks above matter, so that single impressions say nothing."""
     splits_position_from_appeal: ClassVar[bool] = False
     """Whether a position has a free factor, which can be told from appeal only by items seen at several positions."""
+    stops_unseen: ClassVar[bool] = False
+    """Whether readers stop after a pass-over by a free chance, which needs items seen at several positions, too."""
 
     @abstractmethod
     def start(self, n_positions: int) -> dict[str, Tensor]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from behavior.errors import InputError
 from simulators.clicks.config import AppealKind
 from simulators.clicks.pages import ClickPages
 from simulators.clicks.registry import NEURAL, law_named
+from simulators.fitting.caution import groups_of_positions
 from simulators.fitting.checks import check_shown_and_clicked
 
 __all__ = ["check_identified", "tied_positions"]
@@ -47,7 +46,9 @@ def check_identified(name: str, train: ClickPages, appeal: AppealKind) -> tuple[
         notes.append(f"only {n_clicks} clicks: little more than the overall rate can be learned")
     if law.splits_position_from_appeal and name != NEURAL:
         notes += _positions(name, train, appeal)
-    elif name != NEURAL and not law.one_click and not len(several):
+    elif law.stops_unseen and (label := tied_positions(train)).max() + 1 == (label >= 0).sum():
+        notes += _never_moved(name, appeal)
+    if not law.splits_position_from_appeal and name != NEURAL and not law.one_click and not len(several):
         notes.append(
             "no page has two clicks: that readers never go on after a click is all the log says of going on"
         )
@@ -67,16 +68,22 @@ def tied_positions(pages: ClickPages) -> NDArray[np.int64]:
     was ever shown.
     """
     shown = pages.shown
-    position = np.nonzero(shown)[1]
-    _, pair = np.unique(pages.pair[shown], return_inverse=True)
-    k, n = pages.n_positions, int(pair.max(initial=-1)) + 1
-    # A graph of positions and pairs; a position and a pair are joined where the pair was shown there.
-    graph = coo_array((np.ones(len(pair)), (position, k + pair)), shape=(k + n, k + n))
-    label = connected_components(graph, directed=False)[1][:k]
-    used = shown.any(axis=0)
-    out = np.full(k, -1)
-    _, out[used] = np.unique(label[used], return_inverse=True)
-    return out
+    return groups_of_positions(np.nonzero(shown)[1], pages.pair[shown], pages.n_positions)
+
+
+def _never_moved(name: str, appeal: AppealKind) -> list[str]:
+    what = (
+        f"no query and item was ever shown at two positions: that readers ({name}) stop early and that the items below "
+        "appeal little look the same"
+    )
+    if appeal == "tables":
+        raise InputError(
+            what,
+            where="columns query, item_id and position",
+            mend="attractiveness from features, a log in which items change their positions, or dcm or sdbn, which "
+            "take it that everything above the last click was looked at",
+        )
+    return [f"WARNING: {what}. They are told apart by the features alone, and only as far as they hold"]
 
 
 def _positions(name: str, train: ClickPages, appeal: AppealKind) -> list[str]:

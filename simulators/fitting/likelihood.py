@@ -206,6 +206,13 @@ def maximise(
     # A column that hardly ever moves must not be blown up: its weight would escape the prior.
     spread = rows.std(axis=0, dtype=np.float64)
     scale = np.maximum(spread, LEAST_SCALE)
+    if not np.isfinite(spread).all():
+        raise InputError(
+            f"{int((~np.isfinite(spread)).sum())} columns of what is known of shown items and pages hold numbers that "
+            "are not finite, or too large to square",
+            where="feature tables and context",
+            mend="look for absurd numbers in the catalogue's numeric columns and in the context columns of the log",
+        )
     mean[problem.penalty == 0], scale[problem.penalty == 0] = 0.0, 1.0
     x = torch.from_numpy(((rows - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32))
     penalty = torch.from_numpy(problem.penalty * np.float32(strength)) + _CONSTANT_PENALTY
