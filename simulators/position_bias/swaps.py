@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 __all__ = ["PairSums", "all_pairs", "chain", "pair_sums", "pivot", "pooled", "swap_information"]
 
@@ -110,30 +109,54 @@ def pooled(shown: Floats, clicked: Floats, *, start: Floats | None = None) -> Fl
 
 
 def all_pairs(sums: PairSums) -> Floats:
-    """Log gamma (K,) by the AllPairs estimator, the largest being 0; nan where a position is in no set."""
+    """Log gamma (K,) by the AllPairs estimator, the largest being 0; nan where a position is in no set.
+
+    In logarithms of gamma and r the likelihood is concave (log(1 - e^x) is), so Newton's method finds its top; each set
+    has two terms, so its r is eliminated, and a system of K equations is left.
+    """
     k = len(sums.size)
     row, column = np.nonzero(sums.size > 0)
+    if not len(row):
+        return np.full(k, np.nan)
     edge = np.minimum(row, column) * k + np.maximum(row, column)
-    known, of_edge = np.unique(edge, return_inverse=True)
+    of_edge: NDArray[np.int64] = np.unique(edge, return_inverse=True)[1]
     hits = sums.clicks[row, column]
     misses = np.maximum(sums.size[row, column] - hits, 0.0)
-    scale = max(float(hits.sum() + misses.sum()), 1.0)
+    firm = _RIDGE * max(float(hits.sum()), 1.0)
+    rate = np.bincount(of_edge, hits) / np.bincount(of_edge, hits + misses)
+    look, appeal = np.zeros(k), np.log(np.clip(rate, 1e-9, 0.99))
 
-    def objective(at: Floats) -> tuple[float, Floats]:
-        look, appeal = at[:k][row], at[k:][of_edge]
-        log_p = -np.logaddexp(0.0, -look) - np.logaddexp(0.0, -appeal)
-        p = np.minimum(np.exp(log_p), 1.0 - 1e-12)
-        value = -(hits @ log_p + misses @ np.log1p(-p)) / scale + 0.5 * _RIDGE * at @ at
-        slope = (hits - misses * p / (1.0 - p)) / scale  # of the likelihood by log p
-        by_look = np.bincount(row, slope / (1.0 + np.exp(look)), k)
-        by_appeal = np.bincount(of_edge, slope / (1.0 + np.exp(appeal)), len(known))
-        return value, _RIDGE * at - np.concatenate([by_look, by_appeal])
+    def value(look: Floats, appeal: Floats) -> float:
+        log_p = look[row] + appeal[of_edge]
+        if log_p.max() >= -1e-12:
+            return -np.inf
+        return float(hits @ log_p + misses @ np.log1p(-np.exp(log_p)) - 0.5 * firm * look @ look)
 
-    begin = np.concatenate([np.full(k, 1.0), np.full(len(known), -1.0)])
-    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-12})
-    log_gamma = -np.logaddexp(0.0, -found.x[:k])
-    log_gamma[~(sums.size > 0).any(axis=1)] = np.nan
-    return np.asarray(log_gamma - np.nanmax(log_gamma)) if len(known) else log_gamma
+    best = value(look, appeal)
+    for _ in range(_ROUNDS):
+        odds = np.exp(look[row] + appeal[of_edge])
+        odds /= 1.0 - odds
+        slope, bend = hits - misses * odds, misses * odds * (1.0 + odds) + 1e-9
+        of_appeal, stiff = np.bincount(of_edge, slope), np.bincount(of_edge, bend)
+        right = np.bincount(row, slope - bend * (of_appeal / stiff)[of_edge], k) - firm * look
+        left = np.diag(np.bincount(row, bend, k) + firm)
+        np.add.at(left, (row, row), -(bend**2) / stiff[of_edge])
+        left[row, column] -= bend * (stiff[of_edge] - bend) / stiff[of_edge]  # the set's other term
+        step = np.linalg.solve(left, right)
+        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
+        more = (of_appeal - np.bincount(of_edge, bend * step[row])) / stiff
+        size = 1.0
+        while (found := value(look + size * step, appeal + size * more)) < best - 1e-9 * abs(best):
+            size /= 2.0
+            if size < 1e-6:
+                break
+        if size < 1e-6:
+            break
+        look, appeal, best = look + size * step, appeal + size * more, found
+        if size * max(np.abs(step).max(), np.abs(more).max()) < 1e-9:
+            break
+    look[~(sums.size > 0).any(axis=1)] = np.nan
+    return np.asarray(look - np.nanmax(look))
 
 
 def pivot(sums: PairSums, reference: int) -> Floats:

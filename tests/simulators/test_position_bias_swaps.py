@@ -33,7 +33,7 @@ def test_two_positions_and_two_items_by_hand() -> None:
     np.testing.assert_allclose(pivot(sums, 1), [np.log(RATIO), 0.0])
     np.testing.assert_allclose(chain(sums, 1), [np.log(RATIO), 0.0])
     # One interventional set: the likelihood is at its top where both rates are met.
-    np.testing.assert_allclose(all_pairs(sums), [0.0, -np.log(RATIO)], atol=1e-3)
+    np.testing.assert_allclose(all_pairs(sums), [0.0, -np.log(RATIO)], atol=1e-4)
     # Pooled, g = gamma_2 / gamma_1: as many clicks at the second position as are foretold.
     g = float(np.exp(np.diff(pooled(SHOWN, CLICKED))[0]))
     assert 22 * 10 * g / (40 + 10 * g) + 9 * 30 * g / (10 + 30 * g) == pytest.approx(8.0, abs=1e-4)
