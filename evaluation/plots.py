@@ -22,12 +22,12 @@ from evaluation.table import FinalTable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_agreement", "draw_curves", "draw_positions", "draw_scores"]
+__all__ = ["STYLE", "draw_agreement", "draw_curves", "draw_positions", "draw_scores", "svg"]
 
 _INK = "#010203"  # stands for the page's text colour
 _COLOURS = ("#2f7ed8", "#e07b39", "#3a9d5d", "#b0549c", "#8a8a8a", "#c2a300")
 _BY_KIND = {"trained": "#3a9d5d", "oracle": "#8a8a8a", "behaviour": "#e07b39", "baseline": "#2f7ed8"}
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -45,7 +45,7 @@ _STYLE: Any = {
 def draw_scores(table: FinalTable) -> str:
     """Score of each policy with its interval, best at the top; inline SVG."""
     rows = sorted(table.rows, key=lambda row: row.score.value)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.8, 0.6 + 0.3 * len(rows)), layout="constrained")
         axes = figure.subplots()
         for y, row in enumerate(rows):
@@ -57,13 +57,13 @@ def draw_scores(table: FinalTable) -> str:
         axes.set_xlabel(f"score per session in {table.world}, {table.level:.0%} interval")
         _clean(axes, grid="x")
         axes.tick_params(axis="y", length=0)
-        return _svg(figure, f"Score per session of {len(rows)} policies; the figures are in the table.")
+        return svg(figure, f"Score per session of {len(rows)} policies; the figures are in the table.")
 
 
 def draw_agreement(found: Agreement, unit: str) -> str:
     """Simulated against true value of each policy, with intervals of both and the line where they are equal."""
     z = float(ndtri(0.5 + found.level / 2))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.8, 4.6), layout="constrained")
         axes = figure.subplots()
         ends = [*found.true, *found.simulated]
@@ -96,7 +96,7 @@ def draw_agreement(found: Agreement, unit: str) -> str:
         axes.set_xlabel(f"true score per {unit} ({found.truth})")
         axes.set_ylabel(f"score per {unit} in the simulator")
         _clean(axes, grid="y")
-        return _svg(
+        return svg(
             figure,
             f"Simulated against true value of {len(found.names)} policies; the figures are in the table.",
         )
@@ -116,7 +116,7 @@ def draw_curves(curves: Sequence[Curve]) -> str:
     titles = list(dict.fromkeys(curve.title for curve in curves))
     columns = min(2, len(titles))
     n_rows = -(-len(titles) // columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.9 * columns, 2.0 * n_rows), layout="constrained")
         grid = np.atleast_1d(np.asarray(figure.subplots(n_rows, columns, squeeze=False))).ravel()
         for axes, title in zip(grid, titles, strict=False):
@@ -140,12 +140,12 @@ def draw_curves(curves: Sequence[Curve]) -> str:
             _clean(axes, grid="y")
         for axes in grid[len(titles) :]:
             axes.set_visible(False)
-        return _svg(figure, "Learning curves over training steps: " + "; ".join(titles))
+        return svg(figure, "Learning curves over training steps: " + "; ".join(titles))
 
 
 def draw_positions(rates: Sequence[PositionRates]) -> str:
     """Clicks per page by position; inline SVG."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.8, 2.8), layout="constrained")
         axes = figure.subplots()
         for i, one in enumerate(rates):
@@ -164,7 +164,7 @@ def draw_positions(rates: Sequence[PositionRates]) -> str:
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=8.5, labelcolor=_INK, loc="center left", bbox_to_anchor=(1, 0.5))
         _clean(axes, grid="y")
-        return _svg(figure, "Clicks per page by position for " + ", ".join(one.label for one in rates))
+        return svg(figure, "Clicks per page by position for " + ", ".join(one.label for one in rates))
 
 
 def _steps(value: float, _: int) -> str:
@@ -180,7 +180,7 @@ def _clean(axes: Axes, *, grid: Literal["x", "y"]) -> None:
     axes.set_axisbelow(True)
 
 
-def _svg(figure: Figure, description: str) -> str:
+def svg(figure: Figure, description: str) -> str:
     """The figure as an SVG element without prologue, metadata or fixed size."""
     buffer = io.StringIO()
     FigureCanvasSVG(figure)  # attaches itself, without pyplot and its global state

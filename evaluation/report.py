@@ -13,6 +13,7 @@ from evaluation.agreement_result import FIGURES
 from evaluation.formatting import count, number, percent, plus_minus, share
 from evaluation.plots import draw_agreement, draw_curves, draw_positions, draw_scores
 from evaluation.report_data import ReportData, ReportTable
+from evaluation.trust_pictures import draw_trust
 
 __all__ = ["render_report", "write_report"]
 
@@ -53,6 +54,8 @@ def render_report(data: ReportData) -> str:
         if data.agreement is not None and data.agreement.agreement is not None
         else "",
         agreement_figures=FIGURES,
+        trust_pictures={name: Markup(draw_trust(found)) for name, found in data.trust.items()},
+        trust_config=next((found.config for found in data.trust.values()), None),
         has_gap=any(row.share_of_gap for row in data.table.rows),
         has_ndcg=any(row.ndcg == row.ndcg for row in data.table.rows),
         has_fitted=any(row.fitted_score for row in data.table.rows),

@@ -14,6 +14,7 @@ from evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
     from evaluation.agreement_run import AgreementChapter
+    from simulators.trust.report import TrustReport
 
 __all__ = [
     "Curve",
@@ -199,6 +200,8 @@ class ReportData:
     """Learning curves."""
     positions: tuple[PositionRates, ...] = ()
     """Click rates by position."""
+    trust: Mapping[str, TrustReport] = field(default_factory=dict)
+    """What the simulators may be used for, by name; the one that policies were trained in comes first."""
     fidelity: ReportTable | None = None
     """How well the simulators foretell held-out sessions."""
     relevance: ReportTable | None = None

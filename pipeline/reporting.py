@@ -35,6 +35,7 @@ from pipeline.users import Users
 if TYPE_CHECKING:
     from agents.base import Policy
     from evaluation.agreement_run import AgreementChapter
+    from simulators.trust.report import TrustReport
 
 __all__ = [
     "before_and_after",
@@ -115,6 +116,7 @@ def page(
             PositionRates(label=name, click=outcome.click_by_position)
             for name, outcome in judged.online.outcomes.items()
         ),
+        trust=_trust(users, agreement),
         fidelity=_fidelity(users),
         relevance=_relevance(relevance),
         tables=(_fits(users),),
@@ -282,6 +284,10 @@ def _warnings(
             f"{config.task.slate_size}: from the log, only the first {config.task.slate_size} are judged."
         )
     lines += [f"The simulator {name} was not fitted: {why}" for name, why in users.refused.items()]
+    lines += [
+        f"How far the simulator {name} can be trusted is not known: {why}"
+        for name, why in users.unjudged.items()
+    ]
     lines += [f"{name} could not be learned from the log: {why}" for name, why in left_out.items()]
     # A plug-in may say what its user should know, too.
     lines += [f"Simulator {users.name}: {note}" for note in getattr(users.simulator, "notes", ())]
@@ -304,6 +310,14 @@ def _fits(users: Users) -> ReportTable:
         rows=tuple(rows),
         note="Log-likelihoods: higher is better. Perplexities and log-losses: lower is better.",
     )
+
+
+def _trust(users: Users, agreement: AgreementChapter | None) -> dict[str, TrustReport]:
+    """By simulator; agreement on policies is known of the one they were trained in."""
+    found = dict(users.trust)
+    if agreement is not None and agreement.agreement is not None and users.name in found:
+        found[users.name] = found[users.name].with_agreement(agreement.agreement.summary())
+    return found
 
 
 def _fidelity(users: Users) -> ReportTable | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulators.base import UserSimulator
     from simulators.fidelity import FidelityReport
     from simulators.fitting.report import FitReport
+    from simulators.trust.report import TrustReport
 
 __all__ = ["Users", "fit_users", "fitted_users"]
 
@@ -31,6 +32,8 @@ class Users:
     name: str  # the one that policies are trained in
     simulator: UserSimulator
     fidelity: dict[str, FidelityReport]  # by simulator
+    trust: dict[str, TrustReport]  # by simulator, of those that could be judged
+    unjudged: dict[str, str]  # of the others: why not
     reports: dict[str, FitReport]  # held-out scores of the parts, of those that were fitted here
     refused: dict[str, str]  # simulators that this log cannot carry, and why
     others: dict[str, UserSimulator] = field(default_factory=dict)  # simulators that it is compared with
@@ -53,6 +56,8 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
     chosen = config.user.simulator
     fidelity: dict[str, FidelityReport] = {}
     reports: dict[str, FitReport] = {}
+    trust: dict[str, TrustReport] = {}
+    unjudged: dict[str, str] = {}
     refused: dict[str, str] = {}
     others: dict[str, UserSimulator] = {}
     simulator: UserSimulator | None = None
@@ -65,6 +70,10 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
                 raise
             refused[name] = error.what
             continue
+        try:
+            trust[name] = _trust(name, found, config, shop, folder)
+        except InputError as error:
+            unjudged[name] = error.what
         if isinstance(found, FittedSimulator | EnsembleSimulator):
             reports[name] = found.report
         if name == chosen:
@@ -76,6 +85,8 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
         name=chosen,
         simulator=simulator,
         fidelity=fidelity,
+        trust=trust,
+        unjudged=unjudged,
         reports=reports,
         refused=refused,
         others=others,
@@ -129,6 +140,18 @@ def _judge(
         simulator, shop.train, shop.test, seed=config.run.seed, progress=not config.run.quiet
     )
     with atomic_path(folder / "simulators" / f"{_safe(name)}.fidelity.json") as temporary:
+        temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _trust(
+    name: str, simulator: UserSimulator, config: TrainConfig, shop: ShopData, folder: Path
+) -> TrustReport:
+    from simulators.trust import TrustConfig, measure_trust
+
+    how = TrustConfig(seed=config.run.seed)
+    result = measure_trust(simulator, shop.train, shop.test, how, name=name, progress=not config.run.quiet)
+    with atomic_path(folder / "simulators" / f"{_safe(name)}.trust.json") as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
     return result
 
