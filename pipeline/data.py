@@ -59,14 +59,12 @@ def load_shop(config: TrainConfig) -> ShopData:
         InputError: As `read_source`; or a log that the simulator of the run cannot be fitted to, told before text
             encoders and learners have spent their time on it.
     """
-    from simulators.fitting.caution import check_display
-    from simulators.fitting.checks import check_shown_and_clicked
+    from simulators.fitting.checks import check_train
     from simulators.registry import BUILT_IN
 
     shop = read_source(config.source, progress=not config.run.quiet)
     if config.user.simulator in BUILT_IN:  # a plug-in says itself what it needs
-        check_shown_and_clicked(shop.train.item, shop.train.click, shop.train.n_sessions)
-        check_display(config.user.simulator, shop.train)
+        check_train(config.user.simulator, shop.train)
     return shop
 
 

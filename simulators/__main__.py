@@ -336,7 +336,11 @@ def _features(command: Fit | FitClicks | Check, catalog: Any, train: Any, valid:
         fit_feature_relevance,
         load_features,
     )
+    from simulators.fitting.checks import check_train
+    from simulators.registry import BUILT_IN
 
+    if not isinstance(command, FitClicks) and command.simulator in BUILT_IN:
+        check_train(command.simulator, train)  # before the relevance model takes its time
     if command.features is not None:
         return load_features(command.features)
     progress = not command.quiet

@@ -12,7 +12,7 @@ from behavior.steps import LoggedSteps
 from encoders.features import FeatureTables
 from simulators.fitting.caution import check_display
 
-__all__ = ["FAMILIES", "check_fit_input", "check_shown_and_clicked"]
+__all__ = ["FAMILIES", "check_fit_input", "check_shown_and_clicked", "check_train"]
 
 FAMILIES = ("pbm", "cascade", "skimming", "dcm", "ccm", "dbn", "sdbn", "mnl")
 _JUDGED_ONLY = ("ubm", "neural")
@@ -49,10 +49,15 @@ def check_fit_input(
                 where="item_id",
                 mend="build the feature tables from the catalogue that the log was read with",
             )
-    check_shown_and_clicked(train.item, train.click, train.n_sessions)
-    check_display(name, train)
+    check_train(name, train)
     if name != "pbm":
         _check_whole_pages(name, train, one_click=name == "mnl" or (name == "cascade" and stops_at_click))
+
+
+def check_train(name: str, train: LoggedSteps) -> None:
+    """Raise `InputError` where no simulator `name` can be learned from `train`, whatever is known of its items."""
+    check_shown_and_clicked(train.item, train.click, train.n_sessions)
+    check_display(name, train)
 
 
 def check_shown_and_clicked(item: NDArray[Any], click: NDArray[Any], n_sessions: int) -> None:
