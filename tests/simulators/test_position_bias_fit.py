@@ -9,7 +9,6 @@ import pytest
 
 from behavior.errors import InputError
 from simulators.click_models import sigmoid
-from simulators.example import example_features, example_log
 from simulators.fitting.config import FitConfig
 from simulators.fitting.fit import fit_simulator
 from simulators.fitting.replay import replay
@@ -36,7 +35,14 @@ def _impressions(n: int, seed: int, *, bent: bool) -> tuple[np.ndarray, np.ndarr
 def test_examination_is_found_again_and_the_likelihood_never_falls(regressor: str, bent: bool) -> None:
     """20,000 impressions: errors below 0.04."""
     rows, position, click = _impressions(20_000, 1, bent=bent)
-    found = fit_regression_em(rows, position, click, n_positions=3, regressor=regressor)  # type: ignore[arg-type]
+    found = fit_regression_em(
+        rows,
+        position,
+        click,
+        n_positions=3,
+        regressor=regressor,
+        max_rounds=250,  # type: ignore[arg-type]
+    )
     np.testing.assert_allclose(found.examination, GAMMA, atol=0.04)
     assert len(found.log_likelihood) > 3
     assert np.diff(found.log_likelihood).min() > -1e-12
@@ -180,6 +186,7 @@ def test_features_that_are_the_position_leave_nothing() -> None:
 
 
 def test_a_randomised_log_needs_no_note() -> None:
-    steps = example_log(n_sessions=1_500)
-    features = example_features()
-    assert position_notes("pbm", steps, features, replay(features, steps, ring=64)) == ()
+    world = make_bias_world(seed=1)
+    steps, _ = world.log("random", 2_000, seed=2)
+    seen = replay(world.features, steps, ring=64)
+    assert position_notes("pbm", steps, world.features, seen) == ()
