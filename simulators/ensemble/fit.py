@@ -98,6 +98,8 @@ def fit_ensemble(
         bar.set_description("fit purchases and sessions")
         others = fitter()
         others.purchases()
+        others.take_clicks(points[kept[0]])
+        others.promise(valid)
         if not used.single_impressions:
             others.dynamics(valid, [])
         fit_dwell(others, valid, [])

@@ -16,7 +16,7 @@ ExaminationFrom = Literal["joint", "swaps", "regression-em"]
 class FitConfig:
     """How simulators are fitted to a log; the defaults suit logs from forty clicks to a million."""
 
-    strengths: tuple[float, ...] = (3000.0, 300.0, 30.0, 3.0)
+    strengths: tuple[float, ...] = (3000.0, 1000.0, 300.0, 30.0, 3.0)
     """Strengths of the prior to try, strongest first. A weaker one is taken only if it foretells the last part of
     the training sessions better by more than one standard error; the search ends where it does not."""
     tuning_share: float = 0.15

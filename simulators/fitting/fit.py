@@ -21,7 +21,7 @@ from simulators.fitting.dwell import fit_dwell
 from simulators.fitting.effects import QueryEffects
 from simulators.fitting.examination import examination_of
 from simulators.fitting.likelihood import Parameters, Problem, logits_of
-from simulators.fitting.priors import NAMED_PENALTY, row_penalty
+from simulators.fitting.priors import page_penalty, row_penalty
 from simulators.fitting.queries import fit_queries, transitions_of
 from simulators.fitting.replay import Replay, latest_sessions, replay, with_promise
 from simulators.fitting.report import FitReport, PartScore
@@ -271,6 +271,10 @@ class PartFitter:
             "purchases", "log-loss per click", held, p, rate, "constant rate of purchase per click"
         )
 
+    def take_clicks(self, other: PartFitter) -> None:
+        """Go on with the click model that `other` has fitted to the same log."""
+        self._effects, self._of_clicks = other._effects, other._of_clicks
+
     def promise(self, valid: LoggedSteps) -> None:
         """Enter into the page rows how appealing the pages were, by the click model and conversion just fitted."""
         replays = []
@@ -349,8 +353,7 @@ class PartFitter:
         )
 
     def _leaving(self, rows: NDArray[np.float32], end: NDArray[np.int8], page: NDArray[np.int64]) -> Problem:
-        penalty = np.full(rows.shape[1], NAMED_PENALTY, np.float32)
-        penalty[0] = 0.0
+        penalty = page_penalty(self.features, self.train.context_names)
         outcome = (end != SessionEnd.NO).astype(np.uint8)
         return Problem(rows=rows, outcome=outcome, penalty=penalty, page=page, position=np.zeros_like(page))
 

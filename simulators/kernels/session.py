@@ -25,12 +25,15 @@ __all__ = [
 N_FIXED = 14
 """Leading columns of an impression row; names in `simulators.parts.rows`."""
 
-N_PAGE_FIXED = 16
+N_PAGE_FIXED = 15
 """Leading columns of a page row; names in `simulators.parts.rows`."""
 
-N_PROMISE = 6
+N_PROMISE = 4
 """Columns of the record that say how appealing the page at hand and those before it were."""
 
+_USUAL = (
+    -1.7
+)  # logit of the mean appeal of a usual page: sums over pages count from here, not from a page of even odds
 _CLIP = 8.0  # relevance logits beyond this say nothing more
 
 
@@ -40,9 +43,9 @@ def fill_row(
 ) -> Any:
     """Write the features of one item for one user into `row` (P,); gives the row of its pair in the table of pairs."""
     width = tables.item_vectors.shape[1]
-    n_pair = tables.pair_values.shape[1]
     n_numeric = tables.item_numeric.shape[1]
     n_context = context.shape[0]
+    n_pair = tables.pair_values.shape[1]
     vector = tables.item_vectors[item]
     clicks = hidden[cols.clicks]
     ignored = hidden[cols.shown] - clicks
@@ -221,8 +224,9 @@ def fill_page_row(
     row[7] = np.log1p(hidden[cols.clicks] + clicks)
     row[8] = np.log1p(0.0 if clicks > 0 else hidden[cols.dry_pages] + 1.0)
     row[9] = np.log1p(step)
+    row[10] = step
     for j in range(N_PROMISE):
-        row[10 + j] = hidden[cols.promise + j]
+        row[11 + j] = hidden[cols.promise + j]
     for f in range(n_numeric):
         row[N_PAGE_FIXED + f] /= size
         row[N_PAGE_FIXED + n_numeric + f] /= max(clicks, 1)
@@ -235,37 +239,29 @@ def fill_page_row(
 def note_promise(hidden: Any, items: Any, logits: Any, click: Any, chance: Any, cols: Any) -> None:
     """Enter how appealing a page (B, K) is to its users into the record, before they decide whether to go on.
 
-    The columns: the logit of the mean chance of a click given a look, the best such chance, its mean over the first
-    three items; the chance of a purchase summed over what was clicked; and the first and the fourth summed over the
-    pages before. `logits` (B, K) are those of a click, `chance` (B, K) that of a purchase given a click.
+    The columns: the logit of the mean chance of a click given a look; the chance of a purchase summed over what was
+    clicked; and both summed over the pages before, the first as its distance from a usual page. `logits` (B, K) are
+    those of a click, `chance` (B, K) that of a purchase given a click.
     """
     for b in prange(items.shape[0]):
         h = hidden[b]
         at = cols.promise
         if h[cols.shown] > 0:
-            h[at + 4] += h[at]
-            h[at + 5] += h[at + 3]
+            h[at + 2] += h[at] - _USUAL
+            h[at + 3] += h[at + 1]
         total = 0.0
-        best = 0.0
-        top = 0.0
         hope = 0.0
         shown = 0
         for k in range(items.shape[1]):
             if items[b, k] < 0:
                 continue
-            appeal = sigmoid(logits[b, k])
-            total += appeal
-            best = max(best, appeal)
-            if shown < 3:
-                top += appeal
+            total += sigmoid(logits[b, k])
             shown += 1
             if click[b, k]:
                 hope += chance[b, k]
         mean = min(max(total / max(shown, 1), 1e-4), 1.0 - 1e-4)
         h[at] = np.log(mean / (1.0 - mean))
-        h[at + 1] = best
-        h[at + 2] = top / max(min(shown, 3), 1)
-        h[at + 3] = hope
+        h[at + 1] = hope
 
 
 @Twin

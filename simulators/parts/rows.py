@@ -51,11 +51,10 @@ _PAGE_FIXED = (
     "log1p(clicks so far)",
     "log1p(pages in a row without a click)",
     "log1p(step)",
+    "step",
     "logit of the mean appeal of the page",
-    "best appeal of the page",
-    "mean appeal of the first three",
     "chances of a purchase of what was clicked, summed",
-    "logits of the mean appeal of earlier pages, summed",
+    "appeal of earlier pages over the usual, summed",
     "chances of a purchase of earlier clicks, summed",
 )
 
