@@ -21,6 +21,9 @@ class EnsembleConfig:
     training sessions cannot tell from the best of them."""
     member_iterations: int = 30
     """Most L-BFGS iterations of a member's fit, which starts from the fit to the log as it is."""
+    draw_centres: bool = True
+    """Whether each member's priors are centred at a draw from the prior, so that members disagree about what the log
+    never shows; otherwise at zero, for comparison."""
     fit: FitConfig = field(default_factory=FitConfig)
     """How the fits to the log as it is are made; they choose the priors' strengths for the members."""
 

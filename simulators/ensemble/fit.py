@@ -118,6 +118,7 @@ def fit_ensemble(
                 strengths=others.strengths | {"clicks": points[name].strengths["clicks"]},
                 seed=(seed, 0xCE27, m),
                 max_iterations=settings.member_iterations,
+                draw_centres=settings.draw_centres,
             )
             said = []
             members.append(put_together(name, fitter(resample), valid, said, time.perf_counter()))

@@ -6,9 +6,14 @@ member an opinion of its own there, and for a Gaussian likelihood exact draws fr
 A and prior precision T, (A + T)^-1 (A theta_data + T theta_0) has variance (A + T)^-1 where theta_data has A^-1 and
 theta_0 has T^-1.
 
+One strength is chosen for all that a part learns, by what foretells, so a prior can be far looser than what its numbers
+turn out to be like; draws from it would then be absurd where nothing holds them. The draws are therefore no wider than
+the numbers themselves: their mean square plus their posterior variance, the variance of one EM step.
+
 Source: Pearce, Leibfried, Brintrup, "Uncertainty in neural networks: approximately Bayesian ensembling", AISTATS
 2020, sections 3 and 4; Bardsley, Solonen, Haario, Laine, "Randomize-then-optimize", SIAM Journal on Scientific
-Computing 36, 2014.
+Computing 36, 2014; for the variance, Laird and Ware, "Random-effects models for longitudinal data", Biometrics 38,
+1982.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from simulators.fitting.likelihood import Problem
 
-__all__ = ["CATEGORY_PENALTY", "EFFECT_PENALTY", "ITEM_PENALTY", "LEAST_SCALE", "Centre", "drawn_centre"]
+__all__ = ["CATEGORY_PENALTY", "EFFECT_PENALTY", "ITEM_PENALTY", "LEAST_SCALE", "Learned", "drawn_centre"]
 
 CATEGORY_PENALTY = 0.03
 """Relative tightness of the prior on category biases."""
@@ -37,45 +42,22 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Centre:
-    """Centre and precision of the prior of weights of standardised columns and of biases."""
+class Learned:
+    """What a prior holds: values, or centres of the prior."""
 
-    weights: Floats  # (P,)
+    weights: Floats  # (P,) of standardised columns
     category: Floats  # (C,)
     item: Floats  # (I,)
-    precision: tuple[Floats, float, float]  # (P,) of the weights; of category and item biases
-
-    def warm(
-        self, problem: Problem, weights: Floats, category: Floats, item: Floats
-    ) -> tuple[Floats, Floats, Floats]:
-        """A start at the point fit, moved by the share of the centre that the data leave it, as if all were apart.
-
-        Where the log says nothing the optimiser would have to walk all the way to the centre down a slope too
-        shallow to see.
-        """
-        if not (self.weights.any() or self.category.any() or self.item.any()):
-            return weights, category, item
-        rate = float(np.clip(problem.outcome.mean(), 1e-6, 1 - 1e-6)) if len(problem.outcome) else 0.5
-        known = rate * (1.0 - rate)  # of one row about a logit
-
-        def left(precision: Floats | float, rows: Floats | float) -> Floats:
-            return np.asarray(precision / (precision + known * rows))
-
-        def shown(index: NDArray[np.int64] | None, size: int) -> Floats:
-            return np.zeros(size) if index is None else np.bincount(index, minlength=size).astype(np.float64)
-
-        of_weights, of_category, of_item = self.precision
-        return (
-            weights + self.weights * left(of_weights, float(len(problem.outcome))),
-            category + self.category * left(of_category, shown(problem.category, len(category))),
-            item + self.item * left(of_item, shown(problem.item, len(item))),
-        )
+    more: tuple[Floats, ...]  # (size,) of each further effect
 
 
 def drawn_centre(
-    problem: Problem, strength: float, spread: Floats, rng: np.random.Generator | None
-) -> Centre:
-    """The centre of the prior of `strength`: zero where `rng` is None, else a draw from that prior.
+    problem: Problem, strength: float, spread: Floats, start: Learned, rng: np.random.Generator | None
+) -> tuple[Learned, Learned]:
+    """The centre of the prior of `strength`, and where to start: zero and `start` where `rng` is None, else a draw.
+
+    The start moves by the share of the centre that the data leave it, as if all numbers were apart: where the log says
+    nothing the optimiser would have to walk all the way to the centre down a slope too shallow to see.
 
     The constant has no prior worth drawing from. Columns that never move in the log keep the centre zero: a unit of
     them is many standard deviations, of which the log knows nothing.
@@ -84,15 +66,48 @@ def drawn_centre(
         problem: Whose prior.
         strength: Multiplies the relative tightness.
         spread: (P,) standard deviations of the columns.
+        start: Values of the fit to the log as it is.
         rng: Source of the draw.
     """
-    precision = np.maximum(problem.penalty.astype(np.float64) * strength, 1e-12)
-    tight = strength * CATEGORY_PENALTY, strength * ITEM_PENALTY
-    weights = np.zeros(len(precision))
-    category, item = np.zeros(problem.n_categories), np.zeros(problem.n_items)
-    if rng is not None:
-        free = (problem.penalty > 0) & (spread >= LEAST_SCALE)
-        weights = np.where(free, rng.standard_normal(len(precision)) / np.sqrt(precision), 0.0)
-        category = rng.standard_normal(len(category)) / np.sqrt(tight[0])
-        item = rng.standard_normal(len(item)) / np.sqrt(tight[1])
-    return Centre(weights=weights, category=category, item=item, precision=(precision, *tight))
+    zero = Learned(
+        weights=np.zeros_like(start.weights),
+        category=np.zeros_like(start.category),
+        item=np.zeros_like(start.item),
+        more=tuple(np.zeros_like(bias) for bias in start.more),
+    )
+    if rng is None:
+        return zero, start
+    rate = float(np.clip(problem.outcome.mean(), 1e-6, 1 - 1e-6)) if len(problem.outcome) else 0.5
+    known = rate * (1.0 - rate)  # what one row says about a logit
+
+    def draw(value: Floats, precision: float, says: Floats) -> tuple[Floats, Floats]:
+        """Centres of equally tight numbers and starts, given what the data say of each."""
+        if not len(value):
+            return value, value
+        seen = says > 0
+        own = float((np.square(value) + 1.0 / (precision + says))[seen].mean()) if seen.any() else np.inf
+        centre = rng.standard_normal(len(value)) * np.sqrt(min(1.0 / precision, own))
+        return centre, value + centre * precision / (precision + says)
+
+    def shown(index: NDArray[np.int64] | None, size: int) -> Floats:
+        if index is None:
+            return np.zeros(size)
+        return np.asarray(known * np.bincount(index[index >= 0], minlength=size), np.float64)
+
+    weights, begin = zero.weights.copy(), start.weights.copy()
+    for penalty in np.unique(problem.penalty[problem.penalty > 0]):
+        group = (problem.penalty == penalty) & (spread >= LEAST_SCALE)
+        rows = np.full(int(group.sum()), known * len(problem.outcome))
+        weights[group], begin[group] = draw(start.weights[group], float(penalty) * strength, rows)
+    category, of_category = draw(
+        start.category, strength * CATEGORY_PENALTY, shown(problem.category, len(start.category))
+    )
+    item, of_item = draw(start.item, strength * ITEM_PENALTY, shown(problem.item, len(start.item)))
+    more = [
+        draw(bias, strength * EFFECT_PENALTY, shown(effect.index, effect.size))
+        for bias, effect in zip(start.more, problem.more, strict=True)
+    ]
+    return (
+        Learned(weights=weights, category=category, item=item, more=tuple(c for c, _ in more)),
+        Learned(weights=begin, category=of_category, item=of_item, more=tuple(b for _, b in more)),
+    )

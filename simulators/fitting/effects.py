@@ -8,6 +8,7 @@ a pair shown twice says little, and one shown two hundred times speaks for itsel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from encoders.features import FeatureTables
 from simulators.fitting.likelihood import Effect, Parameters
 
 __all__ = ["QueryEffects"]
+
+Silent = Callable[[str, int, NDArray[np.float64]], NDArray[np.float64]]
 
 _MOST = 4_000_000  # queries x categories that are worth a table
 
@@ -46,11 +49,20 @@ class QueryEffects:
             found.append(Effect(name=name, index=np.where(here, at, -1), size=len(known)))
         return tuple(found)
 
-    def biases(self, p: Parameters) -> dict[str, NDArray[np.float32]]:
-        """The fields of `LinearAttractiveness` that the fitted effects make."""
+    def biases(self, p: Parameters, silent: Silent | None = None) -> dict[str, NDArray[np.float32]]:
+        """The fields of `LinearAttractiveness` that the fitted effects make.
+
+        Args:
+            p: As fitted.
+            silent: Name and size of an effect, and what is known of it -> what groups have that the training log does
+                not show; None: nothing.
+        """
         found = {}
         for name, size in self._sizes().items():
-            table = np.zeros(size, np.float32)
+            known = p.more.get(name, np.zeros(0))
+            table = (
+                np.zeros(size, np.float32) if silent is None else silent(name, size, known).astype(np.float32)
+            )
             if name in p.more:
                 table[self._known[name]] = p.more[name]
             found[f"{name}_bias"] = table

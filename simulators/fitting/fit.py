@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -256,7 +257,8 @@ class PartFitter:
                 **common,  # type: ignore[arg-type]
             ),
         )
-        return examination, LinearAttractiveness(**_biases(p), **self._effects.biases(p)), scores
+        silent = None if self.resample is None else partial(self.resample.silent, "clicks")
+        return examination, LinearAttractiveness(**_biases(p), **self._effects.biases(p, silent)), scores
 
     def purchases(self) -> tuple[LinearConversion, PartScore]:
         """Purchases of clicked items."""

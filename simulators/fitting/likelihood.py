@@ -19,6 +19,7 @@ from simulators.fitting.centres import (
     EFFECT_PENALTY,
     ITEM_PENALTY,
     LEAST_SCALE,
+    Learned,
     drawn_centre,
 )
 from simulators.fitting.page_laws import OWN, PageLaw, law_prior, law_start
@@ -230,14 +231,20 @@ def maximise(
     def leaf(values: NDArray[np.float64]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float32, requires_grad=True)
 
-    centre = drawn_centre(problem, strength, spread, rng)
-    w0, c0, i0 = (
-        torch.from_numpy(v.astype(np.float32)) for v in (centre.weights, centre.category, centre.item)
+    start_values = Learned(
+        weights=weights,
+        category=begin.category_bias,
+        item=begin.item_bias,
+        more=tuple(begin.more.get(effect.name, np.zeros(effect.size)) for effect in problem.more),
     )
-    weights, category_bias, item_bias = centre.warm(problem, weights, begin.category_bias, begin.item_bias)
+    centre, warm = drawn_centre(problem, strength, spread, start_values, rng)
+    w0, c0, i0, *m0 = (
+        torch.from_numpy(v.astype(np.float32))
+        for v in (centre.weights, centre.category, centre.item, *centre.more)
+    )
     look = begin.first if problem.log_gamma is None else problem.log_gamma
-    leaves = [leaf(v) for v in (weights, category_bias, item_bias, look, begin.second)]
-    more = [leaf(begin.more.get(effect.name, np.zeros(effect.size))) for effect in problem.more]
+    leaves = [leaf(v) for v in (warm.weights, warm.category, warm.item, look, begin.second)]
+    more = [leaf(bias) for bias in warm.more]
     w, c, i, first, second = leaves
     counts = None if problem.weight is None else torch.from_numpy(problem.weight)
     optimiser = torch.optim.LBFGS(
@@ -284,9 +291,10 @@ def maximise(
                 + tightness[0] * (dc * dc).sum()
                 + tightness[1] * (di * di).sum()
             )
-            for bias, index in zip(more, effects, strict=True):
-                bias.grad = torch.bincount(index, slope, minlength=len(bias)) + tightness_more * bias
-                prior = prior + tightness_more * (bias * bias).sum()
+            for bias, index, b0 in zip(more, effects, m0, strict=True):
+                db = bias - b0
+                bias.grad = torch.bincount(index, slope, minlength=len(bias)) + tightness_more * db
+                prior = prior + tightness_more * (db * db).sum()
             total: torch.Tensor = loss.detach() + 0.5 * prior
             return total
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.fitting.centres import EFFECT_PENALTY
 from simulators.fitting.likelihood import Parameters, Problem, constant_rate, maximise
 
 __all__ = ["Resample", "coupled_rows", "session_weights"]
@@ -53,6 +54,7 @@ class Resample:
     strengths: Mapping[str, float]  # by part: of the prior, as chosen on the log as it is
     seed: tuple[int, ...]  # of the centres
     max_iterations: int = 30
+    draw_centres: bool = True  # False: all members' priors are centred at zero
 
     def of(self, session: NDArray[np.int64]) -> NDArray[np.float64]:
         """Weights (n,) of rows that belong to `session` (n,)."""
@@ -60,7 +62,7 @@ class Resample:
 
     def fit(self, part: str, problem: Problem, session: NDArray[np.int64]) -> Parameters:
         """The part's parameters under these weights; its rows belong to `session` (n,)."""
-        rng = np.random.default_rng([*self.seed, *part.encode()])
+        rng = self._rng(part)
         weight = self.of(session)
         if problem.family == "plain" and len(np.unique(problem.outcome)) < 2:
             return _drawn_rate(problem, weight, rng)
@@ -69,8 +71,20 @@ class Resample:
             strength=self.strengths[part],
             max_iterations=self.max_iterations,
             start=self.start[part],
-            rng=rng,
+            rng=rng if self.draw_centres else None,
         )
+
+    def silent(self, part: str, name: str, size: int, known: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Draws (size,) from the prior of the effect `name`, for the groups that the log does not show.
+
+        No wider than what this member learned for the groups that it does, `known`; see `simulators.fitting.centres`.
+        """
+        own = float(np.square(known).mean()) if len(known) else np.inf
+        spread = min(1.0 / (self.strengths[part] * EFFECT_PENALTY), own) ** 0.5 if self.draw_centres else 0.0
+        return np.asarray(spread * self._rng(f"{part}/{name}").standard_normal(size))
+
+    def _rng(self, what: str) -> np.random.Generator:
+        return np.random.default_rng([*self.seed, *what.encode()])
 
 
 def _drawn_rate(problem: Problem, weight: NDArray[np.float64], rng: np.random.Generator) -> Parameters:

@@ -11,6 +11,7 @@ from behavior.errors import InputError
 from simulators.ensemble import EnsembleConfig, fit_ensemble
 from simulators.ensemble.families import undecided_families
 from simulators.example import example_features, example_log
+from simulators.fitting.centres import ITEM_PENALTY
 from simulators.fitting.likelihood import Problem, constant_rate, maximise
 from simulators.fitting.queries import fit_queries
 from simulators.fitting.resample import Resample, coupled_rows, session_weights
@@ -69,25 +70,31 @@ def test_weights_of_two_are_the_log_written_twice() -> None:
     np.testing.assert_allclose(a.weights, b.weights, atol=5e-3)
 
 
-def test_centres_spread_as_the_prior_where_the_log_is_silent_and_hardly_where_it_speaks() -> None:
-    # Item 0 is shown 400 times, item 1 30 times, item 2 never; rate one half each; prior precision 0.03 * 30 = 0.9.
-    problem = coins([1, 0] * 200 + [1, 0] * 15, [0] * 400 + [1] * 30)
-    start = maximise(problem, strength=30.0, max_iterations=60)
-    drawn = [
-        maximise(problem, strength=30.0, max_iterations=30, start=start, rng=np.random.default_rng(seed))
-        for seed in range(300)
-    ]
-    bias = np.array([p.item_bias for p in drawn])
-    level = np.array([p.weights[0] for p in drawn])
-    silent = bias[:, 2]
-    assert silent.std() == pytest.approx(0.9**-0.5, rel=0.15)
-    assert silent.mean() == pytest.approx(0.0, abs=0.2)
-    # The data say 0 of logit 0 for item 1, with precision 30 / 4; its centre moves the logit by the prior's share.
-    share = 0.9 / (0.9 + 30 / 4)
-    assert (level + bias[:, 1]).std() == pytest.approx(share * 0.9**-0.5, rel=0.25)
-    assert (level + bias[:, 0]).std() < 0.03
-    plain = maximise(problem, strength=30.0, max_iterations=30, start=start)
-    assert plain.item_bias[2] == pytest.approx(0.0, abs=1e-6)
+def silent_and_known(rates: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the first item and of one never shown, in 300 draws; 60 rows of each item; prior precision 3."""
+    hits = [round(60 * rate) for rate in rates]
+    outcome = [value for n in hits for value in [1] * n + [0] * (60 - n)]
+    item = [i for i in range(len(rates)) for _ in range(60)]
+    problem = coins(outcome, item, n_items=len(rates) + 1)
+    how = {"strength": 3.0 / ITEM_PENALTY, "max_iterations": 30}
+    start = maximise(problem, **how)  # type: ignore[arg-type]
+    drawn = [maximise(problem, start=start, rng=np.random.default_rng(seed), **how) for seed in range(300)]  # type: ignore[arg-type]
+    assert start.item_bias[-1] == pytest.approx(0.0, abs=1e-6)
+    logit = np.array([p.weights[0] + p.item_bias for p in drawn])
+    return logit[:, 0], np.array([p.item_bias[-1] for p in drawn])
+
+
+def test_centres_spread_as_the_prior_where_the_log_is_silent_and_less_where_it_speaks() -> None:
+    known, silent = silent_and_known([0.1, 0.9] * 10)  # the items differ by far more than the prior allows
+    assert silent.std() == pytest.approx(3.0**-0.5, rel=0.15)
+    assert silent.mean() == pytest.approx(0.0, abs=0.12)
+    # About the logit of 0.1 shrunk to 0.17 the data say 60 * 0.14; the centre moves it by the prior's share.
+    assert known.std() == pytest.approx(3.0 / (3.0 + 60 * 0.14) * 3.0**-0.5, rel=0.25)
+
+
+def test_centres_are_no_wider_than_what_was_learned() -> None:
+    _, silent = silent_and_known([0.5] * 20)  # the items do not differ; each is known to 1 / (3 + 60 / 4)
+    assert silent.std() == pytest.approx((1.0 / (3.0 + 15.0)) ** 0.5, rel=0.15)
 
 
 def test_columns_that_never_move_keep_their_weight() -> None:
@@ -96,8 +103,8 @@ def test_columns_that_never_move_keep_their_weight() -> None:
     outcome = np.tile([0, 1], 100).astype(np.uint8)
     penalty = np.array([0.0, 0.1, 0.1], np.float32)
     problem = Problem(rows=rows, outcome=outcome, penalty=penalty)
-    start = maximise(problem, strength=3.0, max_iterations=30)
-    found = maximise(problem, strength=3.0, max_iterations=30, start=start, rng=np.random.default_rng(0))
+    start = maximise(problem, strength=300.0, max_iterations=30)
+    found = maximise(problem, strength=300.0, max_iterations=30, start=start, rng=np.random.default_rng(0))
     assert found.weights[2] == pytest.approx(
         0.0, abs=1e-6
     )  # one unit of it would be fifty standard deviations
