@@ -18,8 +18,10 @@ from simulators.clicks.config import ClickFitConfig
 from simulators.clicks.registry import CLICK_MODELS
 from simulators.fitting.config import FitConfig
 from simulators.position_bias.__main__ import PositionBias, show_position_bias
+from simulators.trust.config import TrustConfig
 
 if TYPE_CHECKING:
+    from pipeline.data import ShopData
     from simulators.base import UserSimulator
     from simulators.ensemble import EnsembleSimulator
     from simulators.fitted import FittedSimulator
@@ -81,18 +83,20 @@ class FitClicks:
 
 @dataclass(frozen=True, kw_only=True)
 class Validate:
-    """Compare a fitted simulator with the held-out sessions of a log."""
+    """Set simulated users beside the held-out sessions of a log, and say what the simulator may be used for."""
 
-    simulator: Path
-    """Folder that `fit` (or a run) wrote."""
+    simulator: str
+    """Folder that `fit` (or a run) wrote; or a name from `list` or module:Class, made from the training part."""
     source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
     """The logged behaviour; the last 15 % of its sessions are compared with."""
-    sessions: int = 4_000
-    """Simulated sessions."""
-    seed: int = 0
-    """Of the simulated users and of the resampling."""
+    features: Path | None = None
+    """Feature tables (features.npz), as for `fit`; read only where a module:Class is to be made."""
     json: Path | None = None
-    """Write the report to this file as well; it must not exist."""
+    """Write all figures to this file as well; it must not exist."""
+    plots: Path | None = None
+    """Write pictures (PNG) of calibration, rates and distributions to this folder; it must be new or empty."""
+    config: Annotated[TrustConfig, tyro.conf.arg(name="")] = field(default_factory=TrustConfig)
+    """Sizes and thresholds (docs/trust.md)."""
     quiet: bool = False
     """No progress bars."""
 
@@ -227,40 +231,72 @@ def _fit_clicks(command: FitClicks) -> None:
 def _validate(command: Validate) -> None:
     from rich.console import Console
 
-    from simulators.fidelity import measure_fidelity
-    from simulators.fitted import FittedSimulator
-    from simulators.storage import load_simulator
+    from simulators.registry import check_name
+    from simulators.trust import measure_trust
+    from simulators.trust.plots import plot_trust, refuse_full
+    from simulators.trust.tables import show_report
 
     if command.json is not None:
         refuse_existing(command.json)
-    simulator = load_simulator(command.simulator)
+    if command.plots is not None:
+        refuse_full(command.plots)
+    check_name(command.simulator)
     shop = read_source(command.source, progress=not command.quiet)
+    report = measure_trust(
+        _to_validate(command, shop),
+        shop.train,
+        shop.test,
+        command.config,
+        name=Path(command.simulator).name,
+        progress=not command.quiet,
+    )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=100)
+    console.print(show_report(report))
+    if command.json is not None:
+        with atomic_path(command.json) as temporary:
+            temporary.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    for path in () if command.plots is None else plot_trust(report, command.plots):
+        print(path)
+
+
+def _to_validate(command: Validate, shop: ShopData) -> UserSimulator:
+    """The simulator, read or made; refused where it is not of this log."""
+    from simulators.registry import SimulatorInputs, make_simulator, saved_folder
+    from simulators.storage import load_simulator
+
+    folder = saved_folder(command.simulator)
+    if folder is None:
+        return make_simulator(
+            command.simulator,
+            SimulatorInputs(
+                features=_features(command, shop.catalog, shop.train, shop.valid),
+                train=shop.train,
+                valid=shop.valid,
+                slate_size=shop.train.slate_size,
+                item_ids=shop.catalog.item_ids,
+                seed=command.config.seed,
+                progress=not command.quiet,
+            ),
+        )
+    simulator = load_simulator(folder).one_visit()  # a logged session is one visit
+    mend = "compare with the log that the simulator was fitted to"
     if (simulator.n_items, simulator.n_queries) != (shop.catalog.n_items, len(shop.queries)):
         raise InputError(
             f"the simulator knows {simulator.n_items} items and {simulator.n_queries} queries, the log "
             f"{shop.catalog.n_items} and {len(shop.queries)}",
-            where=str(command.simulator),
-            mend="compare with the log that the simulator was fitted to",
+            where=command.simulator,
+            mend=mend,
         )
-    if isinstance(simulator, FittedSimulator) and simulator.context_names != shop.train.context_names:
+    known = getattr(simulator, "context_names", shop.train.context_names)
+    if known != shop.train.context_names:
         raise InputError(
-            f"the simulator knows the context columns {list(simulator.context_names)}, the log has "
-            f"{list(shop.train.context_names)}",
-            where=str(command.simulator),
-            mend="compare with the log that the simulator was fitted to",
+            f"the simulator knows the context columns {list(known)}, the log has {list(shop.train.context_names)}",
+            where=command.simulator,
+            mend=mend,
         )
-    report = measure_fidelity(
-        simulator,
-        shop.train,
-        shop.test,
-        n_sessions=command.sessions,
-        seed=command.seed,
-        progress=not command.quiet,
-    )
-    Console().print(report.table())
-    if command.json is not None:
-        with atomic_path(command.json) as temporary:
-            temporary.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    return simulator
 
 
 def _check(command: Check) -> None:
@@ -327,7 +363,7 @@ def _print_speed(simulator: UserSimulator, inputs: SimulatorInputs) -> None:
         print(warning, file=sys.stderr)
 
 
-def _features(command: Fit | FitClicks | Check, catalog: Any, train: Any, valid: Any) -> Any:
+def _features(command: Fit | FitClicks | Validate | Check, catalog: Any, train: Any, valid: Any) -> Any:
     from encoders import (
         FinetuneConfig,
         HashEncoder,
