@@ -1,7 +1,8 @@
 """Our click models beside CLAX (`clax-models`), fitted to the same sessions and judged on the same held-out ones.
 
 `python -m benchmarks.click_models [--quick] [--json FILE] [--keep FOLDER]`; `--write-docs` runs nothing and
-writes the table of docs/click-models.md from the result that is kept.
+writes the tables of docs/click-models.md from the results that are kept: this one's, and
+`click_models_demo.json`, which `python -m simulators fit-clicks --json` wrote.
 
 Each model is fitted to randomised pages of its own world (30 queries, 15 items, 6 positions), and all of them
 to the log of a small demo store; attractiveness is a number for each query and item on both sides. Training,
@@ -38,7 +39,7 @@ from simulators.clicks.pages import ClickPages, pages_of
 from simulators.clicks.scores import ClickScores, Figure, score, subtract
 from simulators.clicks.worlds import make_world
 
-__all__ = ["CLAX", "ClickOptions", "measure", "table_of"]
+__all__ = ["CLAX", "ClickOptions", "demo_table", "measure", "table_of"]
 
 CLAX = Peer(
     name="clax",
@@ -67,7 +68,7 @@ class ClickOptions(Options):
     keep: Path | None = None
     """Folder of the peer's virtual environment; the cache folder where none is named."""
     write_docs: bool = False
-    """Run nothing; write the table of docs/click-models.md from the result that is kept."""
+    """Run nothing; write the tables of docs/click-models.md from the results that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,17 +213,47 @@ def table_of(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def demo_table(found: dict[str, Any]) -> str:
+    """What `python -m simulators fit-clicks --json` wrote, as Markdown."""
+    lines = [
+        f"Attractiveness from {found['appeal']}; {found['train_pages']:,} training pages, judged on "
+        f"{found['held_out_pages']:,} held-out ones; {found['confidence']:.0%} intervals over sessions.",
+        "",
+        "| model | log-likelihood per page | behind the best | perplexity | conditional perplexity | |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for place, row in enumerate(found["models"]):
+        if "refused" in row:
+            lines.append(f"| {row['model']} | – | – | – | – | refused: {row['refused']} |")
+            continue
+        behind = row["behind_the_best"]
+        lost = f"{behind['value']:.4f} ({behind['low']:.4f} to {behind['high']:.4f})"
+        figures = [f"{row[name]['value']:.4f}" for name in METRICS]
+        remarks = ["worse"] if behind["low"] > 0 else []
+        remarks += ["not converged"] if not row.get("converged", True) else []
+        cells = (row["model"], figures[0], lost if place else "", *figures[1:], ", ".join(remarks))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", found["verdict"][0].upper() + found["verdict"][1:] + "."])
+
+
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "click_models.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="run python -m benchmarks.click_models with --json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-    fill_blocks(_DOCUMENT, {"click-models": table_of(found)})
-    return found
+    found: dict[str, dict[str, Any]] = {}
+    for name, command in (
+        ("click_models", "python -m benchmarks.click_models"),
+        ("click_models_demo", "python -m simulators fit-clicks"),
+    ):
+        kept = RESULTS / f"{name}.json"
+        if not kept.is_file():
+            raise InputError(
+                "there is no result to write from", where=str(kept), mend=f"run {command} with --json"
+            )
+        found[name] = json.loads(kept.read_text(encoding="utf-8"))
+    tables = {
+        "click-models": table_of(found["click_models"]),
+        "click-models-demo": demo_table(found["click_models_demo"]),
+    }
+    fill_blocks(_DOCUMENT, tables)
+    return found["click_models"]
 
 
 if __name__ == "__main__":

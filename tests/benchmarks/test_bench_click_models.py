@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from benchmarks import click_models
-from benchmarks.click_models import CLAX, table_of
+from benchmarks.click_models import CLAX, demo_table, table_of
 from benchmarks.speed.peer_environments import PeerMissing, run_peer
+from simulators.clicks.compare import compare_click_models
+from simulators.clicks.config import ClickFitConfig
 from simulators.clicks.scores import rates_prediction, score
 from simulators.clicks.worlds import make_world
 
@@ -50,3 +52,21 @@ def test_without_the_package_it_says_so(tmp_path: Path):
     (tmp_path / "jobs.json").write_text('[{"data": "x.npz", "model": "pbm", "out": "y.npz"}]')
     with pytest.raises(PeerMissing, match="No module named 'clax'"):  # this interpreter has none
         run_peer(CLAX, Path(sys.executable), str(tmp_path / "jobs.json"))
+
+
+def test_the_table_of_a_comparison(log):
+    several = log.train.click.sum(axis=1).max() > 1
+    assert several  # so that the multinomial choice is refused
+    config = ClickFitConfig(strengths=(3.0,))
+    found = compare_click_models(log.train, log.test, config, models=("pbm", "mnl"), n_bootstrap=50)
+    lines = demo_table(found.to_json()).splitlines()
+    assert lines[0].startswith(
+        "Attractiveness from tables; 90 training pages, judged on 900 held-out ones; 95% "
+    )
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:7]]
+    assert [row[0] for row in cells] == [row.name for row in found.rows]
+    assert cells[0][1] == f"{found.best.scores.log_likelihood.value:.4f}"
+    assert cells[0][2] == ""
+    assert cells[1][2].startswith(f"{found.rows[1].behind.value:.4f} (")
+    assert cells[2][-1].startswith("refused: ")
+    assert lines[-1].startswith("Best: ")
