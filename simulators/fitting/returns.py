@@ -139,6 +139,10 @@ def fit_returns(
     p = fitter.tuned("return", problem, visits.session[risk.visit], early)
     later = visits_of(valid)
     held = at_risk(later, edges)
+    if not len(held.span):
+        notes.append(
+            "the held-out sessions end too soon after they begin for any return to be judged by them"
+        )
     held_problem = _problem(later, held, fitter.held, n_spans)
     chance = 1.0 / (1.0 + np.exp(-logits_of(held_problem, p)))
     value = log_loss(chance, held.came)
