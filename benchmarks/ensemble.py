@@ -37,7 +37,7 @@ from evaluation.online import evaluate_policy
 from evaluation.simulated_value import simulate_values
 from simulators.base import SessionState
 from simulators.composed import ComposedSimulator
-from simulators.ensemble import EnsembleSimulator, fit_ensemble
+from simulators.ensemble import EnsembleConfig, EnsembleSimulator, fit_ensemble
 from simulators.example import example_candidates, example_features, example_simulator
 from simulators.fitting.fit import fit_simulator
 from simulators.kernels.rng import Purpose, gumbel_table
@@ -63,6 +63,8 @@ class EnsembleOptions(Options):
     """Values to try."""
     users: int = 400
     """Simulated users of each policy in each member."""
+    draw_centres: bool = True
+    """Whether members' priors are centred at draws from the prior; see docs/ensembles.md."""
 
 
 class RelevantPages:
@@ -112,7 +114,7 @@ def _setting(truth: str, n: int, options: EnsembleOptions, bar: Any) -> list[Cas
     task = TaskConfig(slate_size=_K, n_candidates=_N, max_steps=_PAGES)
     world = _world(users, features)
     true = {
-        name: float(evaluate_policy(policy, world, task, n_users=40_000, seed=1, progress=False).score.mean())
+        name: float(evaluate_policy(policy, world, task, n_users=20_000, seed=1, progress=False).score.mean())
         for name, policy in policies.items()
     }
     inside: list[bool] = []
@@ -126,9 +128,8 @@ def _setting(truth: str, n: int, options: EnsembleOptions, bar: Any) -> list[Cas
         fit = fit_simulator("pbm", train, valid, features, progress=False)
         one = time.perf_counter() - began
         began = time.perf_counter()
-        ensemble = fit_ensemble(
-            ("pbm",), train, valid, features, n_members=options.members, seed=log, progress=False
-        )
+        config = EnsembleConfig(families=("pbm",), members=options.members, draw_centres=options.draw_centres)
+        ensemble = fit_ensemble((), train, valid, features, config, seed=log, progress=False)
         seconds.append((time.perf_counter() - began) / one)
         values = simulate_values(
             policies, _world(ensemble, features), task, n_users=options.users, seed=log, progress=False

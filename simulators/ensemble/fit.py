@@ -14,6 +14,7 @@ from behavior.steps import LoggedSteps
 from encoders.features import FeatureTables
 from simulators.ensemble.config import EnsembleConfig
 from simulators.ensemble.families import undecided_families
+from simulators.ensemble.report import ensemble_report
 from simulators.ensemble.simulator import EnsembleSimulator
 from simulators.fitted import FittedSimulator
 from simulators.fitting.checks import FAMILIES, check_fit_input
@@ -21,7 +22,6 @@ from simulators.fitting.config import FitConfig
 from simulators.fitting.dwell import fit_dwell
 from simulators.fitting.fit import PartFitter, put_together
 from simulators.fitting.replay import latest_sessions, replay
-from simulators.fitting.report import FitReport, PartScore
 from simulators.fitting.resample import Resample, session_weights
 from simulators.fitting.returns import fit_returns
 
@@ -124,7 +124,7 @@ def fit_ensemble(
             members.append(put_together(name, fitter(resample), valid, said, time.perf_counter()))
             bar.update()
     notes = [f"{settings.members} members, of the click models {', '.join(kept)}", *notes, *said]
-    return EnsembleSimulator(members, _report(members, notes, time.perf_counter() - began))
+    return EnsembleSimulator(members, ensemble_report(members, valid, notes, time.perf_counter() - began))
 
 
 def _possible(
@@ -150,25 +150,3 @@ def _possible(
         else:
             found.append(name)
     return tuple(found)
-
-
-def _report(members: Sequence[FittedSimulator], notes: Sequence[str], seconds: float) -> FitReport:
-    """What the members' fits say: means of their held-out scores."""
-    reports = [member.report for member in members]
-    first = reports[0]
-
-    def mean(values: Sequence[float]) -> float:
-        return float(np.mean(values))
-
-    scores: list[PartScore] = [
-        replace(score, value=mean([report.scores[s].value for report in reports]))
-        for s, score in enumerate(first.scores)
-    ]
-    return replace(
-        first,
-        name="ensemble",
-        seconds=seconds,
-        scores=tuple(scores),
-        perplexity=tuple(mean(values) for values in zip(*(r.perplexity for r in reports), strict=True)),
-        notes=tuple(notes),
-    )

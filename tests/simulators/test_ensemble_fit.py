@@ -171,3 +171,14 @@ def test_what_makes_no_sense_is_refused() -> None:
     log = example_log(n_sessions=30)
     with pytest.raises(InputError, match="several clicks"):
         fit_ensemble(("mnl",), log, log, example_features(), progress=False)
+
+
+def test_the_mixture_is_foretold_no_worse_than_its_members_are_on_average() -> None:
+    log, held = example_log(n_sessions=150), example_log(n_sessions=80, first_user=150)
+    ensemble = fit_ensemble(("pbm", "cascade"), log, held, example_features(), n_members=4, progress=False)
+    together, alone = ensemble.report, [member.report for member in ensemble.members]
+    # The logarithm is concave: a mean of chances has a higher log-likelihood than the mean of theirs.
+    assert together.scores[0].value > np.mean([report.scores[0].value for report in alone])
+    for position, value in enumerate(together.perplexity):
+        assert np.log(value) < np.mean([np.log(report.perplexity[position]) for report in alone])
+    assert together.scores[2].value == pytest.approx(np.mean([report.scores[2].value for report in alone]))
