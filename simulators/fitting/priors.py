@@ -16,6 +16,7 @@ NAMED_PENALTY = 0.1
 _OWN_PENALTY = 0.3  # of a column with a name of its own
 _CROSS_PENALTY = 3.0  # of a product of context and item: there are many, and hardly any matters
 _MATCH_PENALTY = 0.1  # of a product of query and item vector
+_LEAKING_PENALTY = 10.0  # of an item's click rate, which knows the very clicks that are to be explained
 _DOUBLED_PENALTY = 10.0  # of a column that another one says better
 _PAIR_PENALTY = 0.03  # of what is known of query and item together
 
@@ -35,6 +36,8 @@ def row_penalty(features: FeatureTables, context_names: tuple[str, ...]) -> NDAr
     end = len(names) - n_pair
     penalty[end - width : end] = _MATCH_PENALTY
     penalty[end:] = _PAIR_PENALTY
+    if "popularity" in features.numeric_names:
+        penalty[N_FIXED + features.numeric_names.index("popularity")] = _LEAKING_PENALTY
     penalty[0] = 0.0
     return penalty
 

@@ -53,6 +53,19 @@ def test_a_table_worked_by_hand() -> None:
     assert found.interval.high - found.interval.value == pytest.approx(reach)
 
 
+def test_what_users_outside_all_families_add_is_a_share_of_the_value() -> None:
+    scores = np.array([[1.0, 3.0], [3.0, 5.0], [5.0, 7.0]])
+    plain, wide = value_in_members(scores), value_in_members(scores, structure=0.5)
+    assert wide.interval.value == plain.interval.value
+    added = wide.interval.standard_error**2 - plain.interval.standard_error**2
+    assert added == pytest.approx((0.5 * 4.0) ** 2)
+    both = SimulatedValues(scores={"a": scores, "b": scores - 1.0}, structure=0.5)
+    assert both["a"].interval == wide.interval
+    assert both.difference("a", "b").interval.standard_error == pytest.approx(0.5 * 1.0)
+    with pytest.raises(InputError, match="structural share of -1"):
+        value_in_members(scores, structure=-1.0)
+
+
 def test_members_that_agree_leave_the_noise_of_the_users() -> None:
     scores = np.tile(np.array([1.0, 2.0, 3.0, 6.0]), (5, 1))
     found = value_in_members(scores)
