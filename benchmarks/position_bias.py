@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,8 @@ class BiasOptions(Options):
 
     worlds: int = 5
     """Fresh worlds and logs of each kind."""
+    jobs: int = 2
+    """Processes."""
     write_docs: bool = False
     """Run nothing; write the table of docs/position-bias.md from the result that is kept."""
 
@@ -63,14 +67,15 @@ def measure(options: BiasOptions) -> dict[str, Any]:
         return _write_docs()
     n_worlds, n_pages = (2, 1_500) if options.quick else (options.worlds, 4_000)
     kinds = [(name, users, hidden, ranking) for name, users, hidden in USERS for ranking in RANKINGS]
-    rows: list[dict[str, Any]] = []
-    with tqdm(total=len(kinds) * n_worlds, desc="position bias", unit="log", disable=None) as bar:
-        for name, users, hidden, ranking in kinds:
-            logs = []
-            for seed in range(n_worlds):
-                logs.append(measure_log(users, hidden, ranking, n_pages=n_pages, seed=seed))
-                bar.update()
-            rows.append({"users": name, "log": ranking, **summarise(logs)})
+    jobs = [(*kind[1:], n_pages, seed) for kind in kinds for seed in range(n_worlds)]
+    # Processes of their own: a forked one may not use parallel kernels.
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        done = pool.map(_measure_job, jobs)
+        logs = list(tqdm(done, total=len(jobs), desc="position bias", unit="log", disable=None))
+    rows: list[dict[str, Any]] = [
+        {"users": kind[0], "log": kind[3], **summarise(logs[at * n_worlds : (at + 1) * n_worlds])}
+        for at, kind in enumerate(kinds)
+    ]
     cases: list[Case] = [
         case(f"{row['users']}; {row['log']}: {way}", found["rmse"], "RMSE of examination")
         for row in rows
@@ -81,6 +86,11 @@ def measure(options: BiasOptions) -> dict[str, Any]:
         "settings": {"worlds": n_worlds, "pages": n_pages},
         "worlds": rows,
     }
+
+
+def _measure_job(job: tuple[Users, float, Ranking, int, int]) -> dict[str, Any]:
+    users, hidden, ranking, n_pages, seed = job
+    return measure_log(users, hidden, ranking, n_pages=n_pages, seed=seed)
 
 
 def measure_log(

@@ -9,7 +9,7 @@ from behavior.errors import InputError
 
 __all__ = ["ExaminationFrom", "FitConfig"]
 
-ExaminationFrom = Literal["joint", "swaps", "regression-em"]
+ExaminationFrom = Literal["joint", "swaps", "auto", "regression-em"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,9 @@ class FitConfig:
     """Cascade only: the strict model, in which the first click on a page is the last."""
     examination_from: ExaminationFrom = "joint"
     """Position-based model only. 'joint': examination is fitted together with appeal. 'swaps': it is taken from items
-    that the log shows at several positions, whatever features say of them, and held while appeal is fitted.
-    'regression-em': likewise from expectation-maximisation with boosted trees (docs/position-bias.md)."""
+    that the log shows at several positions, whatever features say of them, and held while appeal is fitted. 'auto':
+    from swaps where they settle every position within a tenth, else joint. 'regression-em': taken from
+    expectation-maximisation with boosted trees, and held (docs/position-bias.md)."""
 
     def __post_init__(self) -> None:
         checks = (

@@ -100,7 +100,7 @@ def put_together(
     else:
         dynamics, later = fitter.dynamics(valid, notes)
     if fitter.resample is None:
-        notes += position_notes(name, used, features, seen)
+        notes += position_notes(name, used, features, seen, config)
     dwell, of_dwell = fit_dwell(fitter, valid, notes)
     returns, of_returns = fit_returns(fitter, valid, notes)
     if config.several_visits and returns is None:

@@ -21,6 +21,7 @@ __all__ = ["held_log_gamma", "identification_of", "position_notes"]
 
 _MOST_EM_ROWS = 50_000
 _LATE = 0.15  # share of the impressions that says when the trees are enough
+_SURE = 0.1  # largest standard error of log examination at which swaps are taken without being asked for
 _MODELS = ("pbm", "mnl")  # where a place's examination is a number of its own, to be told from appeal
 
 
@@ -43,7 +44,7 @@ def held_log_gamma(
     Raises:
         InputError: Another model than the position-based one; or swaps that do not join all positions.
     """
-    if config.examination_from == "joint":
+    if config.examination_from == "joint" or (config.examination_from == "auto" and name != "pbm"):
         return None
     if name != "pbm":
         raise InputError(
@@ -67,6 +68,8 @@ def held_log_gamma(
         return np.asarray(np.log(np.maximum(np.where(np.isfinite(theta), theta, fill), 1e-4)))
     found = harvest(train)
     known = identify(train, found=found)
+    if config.examination_from == "auto" and not _sure(known):
+        return None
     _check_joined(known)
     log_gamma = pooled(*found.counts(session_weight))
     shown = np.array([p.shown > 0 for p in known.positions])
@@ -94,9 +97,22 @@ def identification_of(
     )
 
 
-def position_notes(name: str, train: LoggedSteps, features: FeatureTables, seen: Replay) -> tuple[str, ...]:
-    """What the log cannot tell of examination, in words; empty where swaps settle it."""
-    return identification_of(train, features, seen).sentences() if name in _MODELS else ()
+def position_notes(
+    name: str, train: LoggedSteps, features: FeatureTables, seen: Replay, config: FitConfig
+) -> tuple[str, ...]:
+    """What the log cannot tell of examination, in words, and what was chosen; empty where swaps settle a joint fit."""
+    if name not in _MODELS:
+        return ()
+    known = identification_of(train, features, seen)
+    chosen = []
+    if config.examination_from == "auto" and name == "pbm":
+        way = "taken from items that were swapped" if _sure(known) else "fitted together with appeal"
+        chosen = [f"position bias: examination was {way}"]
+    return (*known.sentences(), *chosen)
+
+
+def _sure(known: Identification) -> bool:
+    return all(p.standard_error <= _SURE for p in known.positions if p.shown)
 
 
 def _check_joined(known: Identification) -> None:

@@ -13,7 +13,7 @@ from simulators.fitting.config import FitConfig
 from simulators.fitting.fit import fit_simulator
 from simulators.fitting.replay import replay
 from simulators.parts import PositionExamination
-from simulators.position_bias.for_fit import identification_of, position_notes
+from simulators.position_bias.for_fit import held_log_gamma, identification_of, position_notes
 from simulators.position_bias.overlap import measure_overlap, page_orderings
 from simulators.position_bias.regression_em import fit_regression_em
 from simulators.position_bias.worlds import make_bias_world
@@ -140,6 +140,23 @@ def test_the_fit_holds_what_swaps_say(shop) -> None:
     assert not any(note.startswith("position bias") for note in notes)
 
 
+def test_auto_takes_swaps_where_they_are_sure(shop) -> None:
+    """All pages tell within a tenth, a twentieth of them does not; a cascade has no such number."""
+    world, steps, _ = shop
+    auto = dataclasses.replace(QUICK, examination_from="auto")
+    for part, sure in ((steps, True), (steps.take(steps.session < 200), False)):
+        seen = replay(world.features, part, ring=64)
+        held = held_log_gamma("pbm", auto, part, seen)
+        asked = dataclasses.replace(QUICK, examination_from="swaps")
+        if sure:
+            np.testing.assert_array_equal(held, held_log_gamma("pbm", asked, part, seen))
+        else:
+            assert held is None
+        note = position_notes("pbm", part, world.features, seen, auto)[-1]
+        assert ("from items that were swapped" if sure else "together with appeal") in note
+    assert held_log_gamma("cascade", auto, steps, seen) is None
+
+
 def test_the_fit_holds_what_regression_em_says(shop) -> None:
     world, steps, _ = shop
     gamma, _ = _gamma(world, steps, examination_from="regression-em")
@@ -162,7 +179,7 @@ def test_a_deterministic_log_says_so_in_the_notes_and_has_no_swaps_to_fit_to() -
         _gamma(world, steps, examination_from="swaps")
     with pytest.raises(InputError, match="position-based model; this is 'cascade'"):
         _gamma(world, steps, "cascade", examination_from="swaps")
-    with pytest.raises(InputError, match="one of joint, swaps, regression-em"):
+    with pytest.raises(InputError, match="one of joint, swaps, auto, regression-em"):
         FitConfig(examination_from="guess")  # type: ignore[arg-type]
 
 
@@ -179,14 +196,14 @@ def test_features_that_are_the_position_leave_nothing() -> None:
     assert known.share("nothing") == 1.0
     assert known.overlap is not None
     assert known.overlap.ordered_by == ("log price",)
-    notes = position_notes("pbm", steps, features, replay(features, steps, ring=64))
+    notes = position_notes("pbm", steps, features, replay(features, steps, ring=64), QUICK)
     assert "nothing in this log tells it from relevance" in notes[0]
     assert "log price" in notes[1]
-    assert position_notes("cascade", steps, features, replay(features, steps, ring=64)) == ()
+    assert position_notes("cascade", steps, features, replay(features, steps, ring=64), QUICK) == ()
 
 
 def test_a_randomised_log_needs_no_note() -> None:
     world = make_bias_world(seed=1)
     steps, _ = world.log("random", 2_000, seed=2)
     seen = replay(world.features, steps, ring=64)
-    assert position_notes("pbm", steps, world.features, seen) == ()
+    assert position_notes("pbm", steps, world.features, seen, QUICK) == ()
