@@ -13,15 +13,19 @@ import pytest
 from agents.baselines import PopularityPolicy, RandomPolicy, RelevancePolicy
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
+from encoders.features import CandidateTable
 from envs.observation import Observation
 from envs.toy import toy_world
-from envs.world import TaskConfig
+from envs.world import TaskConfig, World
 from evaluation.__main__ import main
 from evaluation.agreement_run import TRUE_STORE, AgreementChapter, judge_agreement
 from evaluation.report import render_report
 from evaluation.report_data import ReportData
 from evaluation.run_artifacts import JudgeOptions, RunArtifacts, judge_from_log, judge_online
+from evaluation.simulated_value import simulate_values
 from evaluation.table import build_table
+from simulators.ensemble import fit_ensemble
+from simulators.example import example_candidates, example_features, example_log, example_simulator
 
 TASK = TaskConfig(slate_size=2, n_candidates=4, max_steps=3)
 OPTIONS = JudgeOptions(users=120, quiet=True)
@@ -114,6 +118,38 @@ def test_where_nothing_can_be_said(run: RunArtifacts) -> None:
     chapter = judge_agreement(few, OPTIONS)
     assert chapter.agreement is None
     assert "supports an estimate of 0 of" in chapter.reason
+
+
+def test_an_ensembles_intervals_are_those_of_its_members() -> None:
+    features = example_features()
+    log, held = example_log(n_sessions=150), example_log(n_sessions=40, first_user=150)
+    ensemble = fit_ensemble(("pbm",), log, held, features, n_members=2, progress=False)
+    items = example_candidates(features)
+    world = World(
+        simulator=ensemble,
+        candidates=CandidateTable(items=items, scores=np.full(items.shape, 0.1, np.float32)),
+        features=features,
+    )
+    task = TaskConfig(slate_size=4, n_candidates=items.shape[1], max_steps=2)
+    run = RunArtifacts(
+        world_fitted=world,
+        world_true=dataclasses.replace(world, simulator=example_simulator("pbm", features=features)),
+        task=task,
+        policies={"random": RandomPolicy(), "popularity": PopularityPolicy(features)},
+        steps_test=None,
+        observation_test=None,
+        simulator="ensemble",
+    )
+    found = judge_agreement(run, JudgeOptions(users=40, quiet=True)).agreement
+    assert found is not None
+    values = simulate_values(
+        {"random": RandomPolicy()}, world, task, n_users=40, first_user=run.first_user, progress=False
+    )
+    interval = values["random"].interval
+    at = found.names.index("random")
+    assert (found.simulated_low[at], found.simulated_high[at]) == (interval.low, interval.high)
+    assert np.isfinite(found.coverage.value)
+    assert not any("finitely many users only" in note for note in found.notes)
 
 
 def test_the_page_shows_it(run: RunArtifacts, chapter: AgreementChapter) -> None:
