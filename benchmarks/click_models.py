@@ -32,6 +32,7 @@ from benchmarks.common import Case, Options, case, main, result
 from benchmarks.speed.docs import RESULTS, fill_blocks
 from benchmarks.speed.peer_environments import Peer, prepare, run_peer
 from benchmarks.speed.table import show
+from simulators.clicks.compare import BASELINE
 from simulators.clicks.config import ClickFitConfig
 from simulators.clicks.fit import fit_click_model
 from simulators.clicks.fitted import Prediction
@@ -219,19 +220,23 @@ def demo_table(found: dict[str, Any]) -> str:
         f"Attractiveness from {found['appeal']}; {found['train_pages']:,} training pages, judged on "
         f"{found['held_out_pages']:,} held-out ones; {found['confidence']:.0%} intervals over sessions.",
         "",
-        "| model | log-likelihood per page | behind the best | perplexity | conditional perplexity | |",
-        "|---|---:|---:|---:|---:|---|",
+        "| model | log-likelihood per page | gain over rates | behind the best | perplexity | conditional perplexity "
+        "| |",
+        "|---|---:|---:|---:|---:|---:|---|",
     ]
+    level = {row["model"]: row["log_likelihood"]["value"] for row in found["models"] if "refused" not in row}
+    least, most = level[BASELINE], max(level.values())
     for place, row in enumerate(found["models"]):
         if "refused" in row:
-            lines.append(f"| {row['model']} | – | – | – | – | refused: {row['refused']} |")
+            lines.append(f"| {row['model']} | – | – | – | – | – | refused: {row['refused']} |")
             continue
         behind = row["behind_the_best"]
         lost = f"{behind['value']:.4f} ({behind['low']:.4f} to {behind['high']:.4f})"
         figures = [f"{row[name]['value']:.4f}" for name in METRICS]
         remarks = ["worse"] if behind["low"] > 0 else []
         remarks += ["not converged"] if not row.get("converged", True) else []
-        cells = (row["model"], figures[0], lost if place else "", *figures[1:], ", ".join(remarks))
+        won = f"{(level[row['model']] - least) / (most - least):.0%}" if most > least else ""
+        cells = (row["model"], figures[0], won, lost if place else "", *figures[1:], ", ".join(remarks))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", found["verdict"][0].upper() + found["verdict"][1:] + "."])
 

@@ -216,7 +216,9 @@ def _fit_clicks(command: FitClicks) -> None:
         n_bootstrap=command.bootstrap,
         progress=not command.quiet,
     )
-    Console().print(found.table())
+    console = Console()
+    console.width = max(console.width, 100)  # a narrower terminal wraps the lines, and loses no figure
+    console.print(found.table(), crop=False)
     print(found.verdict())
     for row in found.rows:
         if row.refused:

@@ -82,39 +82,55 @@ class Comparison:
             text += f"; cannot be: {', '.join(refused)}"
         return text
 
+    def share_won(self, row: Compared) -> float:
+        """What a model gains in log-likelihood over the rates by position, as a share of what the best one gains."""
+        floor, top = self[BASELINE].scores, self.best.scores
+        if row.scores is None or floor is None or top is None or self.best.name == BASELINE:
+            return math.nan
+        least = floor.log_likelihood.value
+        return (row.scores.log_likelihood.value - least) / (top.log_likelihood.value - least)
+
     def table(self) -> Table:
-        """For the terminal."""
+        """For the terminal, up to 100 columns wide; `to_json` holds an interval for every figure."""
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         table = Table(
             title=f"click models, attractiveness from {self.appeal}: fitted to {self.n_train_pages:,} pages, judged on "
             f"{self.n_held_pages:,} held-out ones, {self.confidence:.0%} intervals",
             title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            show_edge=False,
         )
         for column in (
             "model",
-            "log-likelihood per page",
+            "log-likelihood\nper page",
+            "gain over\nrates",
             "behind the best",
             "perplexity",
-            "conditional perplexity",
+            "conditional\nperplexity",
+            "",
         ):
-            table.add_column(column, justify="left" if column == "model" else "right")
-        table.add_column("")
+            words = column in ("model", "")
+            table.add_column(column, justify="left" if words else "right", no_wrap=True)
         for row in self.rows:
             if row.scores is None or row.behind is None:
-                table.add_row(row.name, "–", "–", "–", "–", "refused")
+                table.add_row(row.name, "–", "–", "–", "–", "–", "refused")
                 continue
             remarks = ["worse" if row.clearly_behind else ""]
             if row.scores.impossible:
                 remarks.append(f"{row.scores.impossible:,} held-out pages impossible")
             if row.model is not None and not row.model.converged:
                 remarks.append("NOT CONVERGED")
+            won = self.share_won(row)
             table.add_row(
                 row.name,
-                str(row.scores.log_likelihood),
+                f"{row.scores.log_likelihood.value:.4f}",
+                "" if math.isnan(won) else f"{won:.0%}",
                 "" if row is self.best else str(row.behind),
-                str(row.scores.perplexity),
-                str(row.scores.conditional_perplexity),
+                f"{row.scores.perplexity.value:.4f}",
+                f"{row.scores.conditional_perplexity.value:.4f}",
                 ", ".join(remark for remark in remarks if remark),
             )
         return table

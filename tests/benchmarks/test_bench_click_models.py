@@ -66,7 +66,7 @@ def test_the_table_of_a_comparison(log):
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:7]]
     assert [row[0] for row in cells] == [row.name for row in found.rows]
     assert cells[0][1] == f"{found.best.scores.log_likelihood.value:.4f}"
-    assert cells[0][2] == ""
-    assert cells[1][2].startswith(f"{found.rows[1].behind.value:.4f} (")
+    assert cells[0][2:4] == ["100%", ""] if found.best.name == "pbm" else ["", ""]
+    assert cells[1][3].startswith(f"{found.rows[1].behind.value:.4f} (")
     assert cells[2][-1].startswith("refused: ")
     assert lines[-1].startswith("Best: ")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from behavior.errors import InputError
 from simulators.clicks.compare import BASELINE, compare_click_models
@@ -178,3 +180,27 @@ def test_the_command(tmp_path, capsys):
     assert len(found["models"][0]["parameters"]["examination"]) == 4
     assert main([*command, "--json", str(out)]) == 2
     assert "not overwritten" in capsys.readouterr().err
+
+
+def test_the_table_says_how_large_a_loss_is_and_cuts_nothing():
+    world = make_world("dcm")
+    train, held = world.pages(900, seed=1), world.pages(600, seed=2)
+    config = ClickFitConfig(strengths=(3.0,))
+    found = compare_click_models(train, held, config, models=("dcm", "pbm", "mnl"), n_bootstrap=50)
+    best, rates = (found[name].scores.log_likelihood.value for name in (found.best.name, "rates"))
+    ours = found["pbm"].scores.log_likelihood.value
+    assert found.share_won(found["pbm"]) == pytest.approx((ours - rates) / (best - rates))
+    assert (found.share_won(found.best), found.share_won(found["rates"])) == (1.0, 0.0)
+    assert math.isnan(found.share_won(found["mnl"]))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(found.table())
+    text = console.export_text()
+    assert "…" not in text
+    for word in (
+        "refused",
+        "worse",
+        f"{found.share_won(found['pbm']):.0%}",
+        f"{ours:.4f}",
+        str(found["rates"].behind),
+    ):
+        assert word in text
