@@ -365,7 +365,9 @@ def _print_speed(simulator: UserSimulator, inputs: SimulatorInputs) -> None:
         print(warning, file=sys.stderr)
 
 
-def _features(command: Fit | FitClicks | Validate | Check, catalog: Any, train: Any, valid: Any) -> Any:
+def _features(
+    command: Fit | FitClicks | PositionBias | Validate | Check, catalog: Any, train: Any, valid: Any
+) -> Any:
     from encoders import (
         FinetuneConfig,
         HashEncoder,
@@ -377,7 +379,7 @@ def _features(command: Fit | FitClicks | Validate | Check, catalog: Any, train: 
     from simulators.fitting.checks import check_train
     from simulators.registry import BUILT_IN
 
-    if not isinstance(command, FitClicks) and command.simulator in BUILT_IN:
+    if not isinstance(command, FitClicks | PositionBias) and command.simulator in BUILT_IN:
         check_train(command.simulator, train)  # before the relevance model takes its time
     if command.features is not None:
         return load_features(command.features)

@@ -56,7 +56,10 @@ def show_position_bias(command: PositionBias, make_features: Callable[..., Any])
         n_bootstrap=command.bootstrap,
         progress=not command.quiet,
     )
-    Console().print(report.table())
+    console = Console()
+    for table in report.tables():
+        if len(table.columns) > 1:
+            console.print(table)
     for line in report.verdict():
         print(line)
     if command.json is not None:

@@ -70,30 +70,34 @@ class PositionBiasReport:
                 out.append(f"regression EM ({name}) has not arrived: its figures are provisional")
         return tuple(out)
 
-    def table(self) -> Table:
-        """One line a position."""
+    def tables(self) -> tuple[Table, Table]:
+        """What stands where, and examination by every way; pivot and chain ratios are in `to_json` alone."""
         from rich.table import Table
 
         at = self.known.reference
-        table = Table(
-            title=f"examination relative to position {at + 1}: position bias apart from relevance",
-            title_justify="left",
-        )
-        regressors = [f"EM, {name}" for name in self.regression]
-        for column in ("position", "shown", "clicks", "rate", "swapped", *self.swaps, *regressors, "told by"):
-            table.add_column(column, justify="left" if column == "told by" else "right")
+        facts = Table(title="position bias: what the log holds", title_justify="left")
+        for column in ("position", "shown", "clicks", "rate", "swapped", "told by"):
+            facts.add_column(column, justify="left" if column == "told by" else "right")
+        ways = Table(title=f"examination relative to position {at + 1}", title_justify="left")
+        swaps = {name: figures for name, figures in self.swaps.items() if name not in ("pivot", "chain")}
+        names = [f"swaps, {name}" for name in swaps] + [f"EM, {name}" for name in self.regression]
+        for column in ("position", *names):
+            ways.add_column(column, justify="right")
         for k, position in enumerate(self.known.positions):
-            table.add_row(
+            facts.add_row(
                 str(k + 1),
                 f"{position.shown:,}",
                 f"{position.clicks:,}",
                 _number(float(self.rates[k])),
                 f"{position.swapped_share:.0%}",
-                *(_figure(figures[k]) for figures in self.swaps.values()),
-                *(_number(float(em.examination[k] / em.examination[at])) for em in self.regression.values()),
                 position.source if position.shown else "",
             )
-        return table
+            ways.add_row(
+                str(k + 1),
+                *(_figure(figures[k]) for figures in swaps.values()),
+                *(_number(float(em.examination[k] / em.examination[at])) for em in self.regression.values()),
+            )
+        return facts, ways
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; nan and infinity become None."""
@@ -229,7 +233,7 @@ def _number(value: float) -> str:
 def _figure(figure: Figure) -> str:
     if not math.isfinite(figure.value):
         return "–"
-    return f"{figure.value:.3f} ({_number(figure.low)} to {_number(figure.high)})"
+    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
 
 
 def _plain(value: float) -> float | None:

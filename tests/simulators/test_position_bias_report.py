@@ -48,7 +48,14 @@ def test_json_is_plain_and_says_what_the_table_says(report: PositionBiasReport) 
     ties = np.array(found["effective_clicks_between"])
     assert (np.tril(ties) == 0).all()
     assert ties.sum() > 100
-    assert report.table().row_count == 4
+    facts, ways = report.tables()
+    assert facts.row_count == ways.row_count == 4
+    assert [c.header for c in ways.columns][1:] == [
+        "swaps, pooled",
+        "swaps, all-pairs",
+        "EM, line",
+        "EM, trees",
+    ]
 
 
 def test_pictures(report: PositionBiasReport, tmp_path: Path) -> None:
@@ -97,9 +104,8 @@ def test_a_deterministic_log_has_no_swaps_to_show() -> None:
         examine_position_bias(dataclasses.replace(steps, click=np.zeros_like(steps.click)), progress=False)
 
 
-def test_the_command(
-    two_rankers: tuple[LoggedSteps, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def command(two_rankers: tuple[LoggedSteps, np.ndarray], tmp_path: Path) -> list[str]:
     steps = two_rankers[0]
     rows = ["session_id,user_id,step,timestamp,query,position,item_id,click"]
     for m in range(600):
@@ -110,12 +116,22 @@ def test_the_command(
             )
     (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
     (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"i{i},thing {i}\n" for i in range(120)))
-    command = f"position-bias --data {tmp_path / 'log.csv'} --catalog {tmp_path / 'items.csv'} --quiet --bootstrap 10"
-    command += f" --json {tmp_path / 'found.json'} --plots {tmp_path / 'drawn'} --regressors"
-    assert main(command.split()) == 0
-    assert "position bias apart from relevance" in capsys.readouterr().out
+    text = f"position-bias --data {tmp_path / 'log.csv'} --catalog {tmp_path / 'items.csv'} --quiet --bootstrap 10"
+    return text.split()
+
+
+def test_the_command(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command += f"--json {tmp_path / 'found.json'} --plots {tmp_path / 'drawn'} --regressors".split()
+    assert main(command) == 0
+    assert "examination relative to position 1" in capsys.readouterr().out
     found = json.loads((tmp_path / "found.json").read_text())
     assert sum(row["shown"] for row in found["positions"]) == 4 * 420  # 70 % of the sessions
     assert (tmp_path / "drawn" / "swaps.png").exists()
-    assert main(command.split()) == 2
+    assert main(command) == 2
     assert "not overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # a relevance model is learned for the features
+def test_the_command_with_features(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--regressors", "line"]) == 0
+    assert "EM, line" in capsys.readouterr().out
