@@ -7,13 +7,19 @@ The distance of one measure is a norm of the vector of differences d between sim
 - shares: total variation, sum_j |d_j| / 2.
 
 Sessions are resampled as wholes, simulated and logged ones that stand beside each other together. With D* the norm of
-(resampled differences - d), mean(D*) is what sampling alone contributes; the share of D* at or above the distance is
-the p-value of 'no difference'; and because a norm keeps the triangle inequality, the true distance lies within
-the upper quantile of D* around the one found, at least as often as the confidence says.
+(resampled differences - d), the true distance lies within the upper quantile of D* around the one found, at least as
+often as the confidence says, because a norm keeps the triangle inequality.
+
+A simulator was learned from training sessions, which are a sample as well: of a right model, too, the rates are off by
+about what rates of so many sessions are. Chance is therefore D* with another resampling of the logged cells added, as
+large as that of the training part; its mean is what chance contributes, and the share of it at or above the distance
+is the p-value of 'no difference beyond two samples'. A fit that pools is surer than the raw rates, so that p errs
+towards no difference.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,11 +64,16 @@ class Distance:
     value: float
     """As found; never 0, because chance alone moves both sides."""
     low: float
-    """Lower end of the interval; 0 where chance alone explains the value."""
+    """Lower end of the interval; 0 where the held-out sample alone explains the value."""
     high: float
     """Upper end."""
     noise: float
-    """What chance alone would give on average, at these numbers of sessions."""
+    """What chance alone would give on average, at these numbers of training and held-out sessions."""
+
+    @property
+    def excess(self) -> float:
+        """The value without what chance adds to it, about."""
+        return math.sqrt(max(self.value**2 - self.noise**2, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +101,7 @@ class Measured:
     distance: Distance
     """Relative mean difference of rates, total variation of shares."""
     p: float
-    """Of 'no difference'."""
+    """Of 'no difference beyond two samples'."""
     halves: float
     """The same distance between two random halves of the held-out sessions, mean over splits: chance in halves."""
     transport: Distance | None = None
@@ -105,8 +116,18 @@ def _weight(kind: str, cell: CellFigure) -> float:
     return cell.weight if kind == "rates" else 1.0
 
 
-def compare(pairs: Sequence[Pair], *, n_bootstrap: int, confidence: float, seed: int) -> list[Measured]:
-    """Compare all measures on the same resampled sessions; cells without an occasion on either side are dropped."""
+def compare(
+    pairs: Sequence[Pair], *, n_bootstrap: int, confidence: float, seed: int, n_train: float = math.inf
+) -> list[Measured]:
+    """Compare all measures on the same resampled sessions; cells without an occasion on either side are dropped.
+
+    Args:
+        pairs: Measures of both sides.
+        n_bootstrap: Resamples.
+        confidence: Of the intervals.
+        seed: Of the resampling.
+        n_train: Sessions that the simulator was learned from; infinite where it is known and not learned.
+    """
     kept = [_drop_empty(pair) for pair in pairs]
     blocks = [
         part
@@ -125,7 +146,10 @@ def compare(pairs: Sequence[Pair], *, n_bootstrap: int, confidence: float, seed:
     parts = np.split(draws, ends[:-1], axis=1)
     rng = np.random.default_rng([seed, 0x5B11])
     halves = rng.random((_SPLITS, len(blocks[0]))).argsort(axis=1) < len(blocks[0]) // 2
-    return [_measure(pair, parts[4 * i : 4 * i + 4], halves, confidence) for i, pair in enumerate(kept)]
+    learned = math.sqrt(len(blocks[0]) / n_train)
+    return [
+        _measure(pair, parts[4 * i : 4 * i + 4], halves, confidence, learned) for i, pair in enumerate(kept)
+    ]
 
 
 def _drop_empty(pair: Pair) -> Pair:
@@ -145,13 +169,17 @@ def _ratio(events: Floats, occasions: Floats) -> Floats:
         return np.asarray(events / occasions)
 
 
-def _measure(pair: Pair, draws: Sequence[Floats], halves: NDArray[np.bool_], confidence: float) -> Measured:
+def _measure(
+    pair: Pair, draws: Sequence[Floats], halves: NDArray[np.bool_], confidence: float, learned: float
+) -> Measured:
     ours = _ratio(pair.simulated.events.sum(axis=0), pair.simulated.occasions.sum(axis=0))
     theirs = _ratio(pair.logged.events.sum(axis=0), pair.logged.occasions.sum(axis=0))
     our_draws, their_draws = _ratio(draws[0], draws[1]), _ratio(draws[2], draws[3])
     difference = ours - theirs
     # A resample without an occasion in a cell says nothing of that cell.
     moved = np.nan_to_num(our_draws - their_draws - difference)
+    # Another resampling, that of the training part: independent of the row's own.
+    learning = learned * np.roll(np.nan_to_num(their_draws - theirs), 1, axis=0)
     weights = pair.logged.occasions.sum(axis=0)
     weights = weights / weights.sum()
 
@@ -175,7 +203,7 @@ def _measure(pair: Pair, draws: Sequence[Floats], halves: NDArray[np.bool_], con
         )
         for j, label in enumerate(pair.logged.labels)
     )
-    value, chance = float(norm(difference)), norm(moved)
+    value, own, chance = float(norm(difference)), norm(moved), norm(moved + learning)
     transport = None
     if pair.logged.widths is not None and len(cells) > 1:
         widths = pair.logged.widths
@@ -183,7 +211,7 @@ def _measure(pair: Pair, draws: Sequence[Floats], halves: NDArray[np.bool_], con
         def carry(d: Floats) -> Floats:
             return np.asarray((np.abs(np.cumsum(d, axis=-1)[..., :-1]) * widths).sum(axis=-1))
 
-        transport = _distance(float(carry(difference)), carry(moved), confidence)
+        transport = _distance(float(carry(difference)), carry(moved), carry(moved + learning), confidence)
     one = halves.astype(np.float64)
     events, occasions = pair.logged.events, pair.logged.occasions
     split = _ratio(one @ events, one @ occasions) - _ratio((1.0 - one) @ events, (1.0 - one) @ occasions)
@@ -191,13 +219,13 @@ def _measure(pair: Pair, draws: Sequence[Floats], halves: NDArray[np.bool_], con
         name=pair.name,
         kind=pair.logged.kind,
         cells=cells,
-        distance=_distance(value, chance, confidence),
+        distance=_distance(value, own, chance, confidence),
         p=float((1 + (chance >= value).sum()) / (1 + len(chance))),
         halves=float(norm(np.nan_to_num(split)).mean()),
         transport=transport,
     )
 
 
-def _distance(value: float, chance: Floats, confidence: float) -> Distance:
-    reach = float(np.quantile(chance, confidence))
+def _distance(value: float, own: Floats, chance: Floats, confidence: float) -> Distance:
+    reach = float(np.quantile(own, confidence))
     return Distance(value=value, low=max(value - reach, 0.0), high=value + reach, noise=float(chance.mean()))

@@ -86,7 +86,13 @@ def measure_trust(
             *visit_pairs(visits, logged),
         ]
         kept = with_events(pairs, config.min_events, replicates, left_out)
-        measures = compare(kept, n_bootstrap=config.bootstrap, confidence=config.confidence, seed=config.seed)
+        measures = compare(
+            kept,
+            n_bootstrap=config.bootstrap,
+            confidence=config.confidence,
+            seed=config.seed,
+            n_train=train.n_sessions,
+        )
         tick("compared")
         scores: tuple[Score, ...] = ()
         if redrawn is not None:

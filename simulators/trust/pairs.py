@@ -113,11 +113,15 @@ def with_events(pairs: list[Pair], fewest: int, replicates: int, left_out: list[
     kept = []
     for pair in pairs:
         n = max(_events(pair.logged), _events(pair.simulated) / replicates)
-        if n >= fewest:
-            kept.append(pair)
-        else:
+        both = (pair.logged.occasions.sum(axis=0) > 0) & (pair.simulated.occasions.sum(axis=0) > 0)
+        if not both.any():
+            side = "simulated" if pair.logged.occasions.any() else "held-out"
+            left_out.append(LeftOut(what=pair.name, why=f"the {side} users give no occasion for it"))
+        elif n < fewest:
             why = f"about {n:.0f} events in the held-out sessions, fewer than {fewest}"
             left_out.append(LeftOut(what=pair.name, why=why))
+        else:
+            kept.append(pair)
     return kept
 
 

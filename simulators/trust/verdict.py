@@ -158,7 +158,7 @@ def _measure_check(m: Measured, real: bool, config: TrustConfig) -> Check:
         f"{most.simulated:.3g} simulated, {most.logged:.3g} logged"
     )
     return Check(
-        name=m.name, status=_status(d.value, d.high, real, config.tolerance, config.resolution), text=text
+        name=m.name, status=_status(d.excess, d.high, real, config.tolerance, config.resolution), text=text
     )
 
 

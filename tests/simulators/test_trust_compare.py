@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,24 @@ def test_intervals_hold_the_true_distance_and_tests_keep_their_level(shift: floa
         assert rejected > 0.9 * 400
     else:
         assert rejected <= 33  # 5 % of 400 and three standard errors
+
+
+def test_what_was_learned_from_a_sample_is_not_blamed_for_it() -> None:
+    """Rates estimated from 100 training sessions, foretold of 150 held-out ones with the same true rates."""
+    rng = np.random.default_rng(4)
+    rate, n = np.array([0.3, 0.5]), np.full((150, 2), 10)
+    blamed = rejected = 0
+    for seed in range(300):
+        learned = rng.binomial(n[:100], rate).mean(axis=0)
+        ours = Cells(labels=("a", "b"), events=learned * np.ones((150, 1)), occasions=np.ones((150, 2)))
+        theirs = Cells(labels=("a", "b"), events=rng.binomial(n, rate) * 1.0, occasions=n * 1.0)
+        ours = replace(ours, events=ours.events / 10)
+        pair = Pair(name="rates", simulated=ours, logged=theirs)
+        how = {"n_bootstrap": 200, "confidence": 0.95, "seed": seed}
+        rejected += compare([pair], n_train=100, **how)[0].p <= 0.05  # type: ignore[arg-type]
+        blamed += compare([pair], **how)[0].p <= 0.05  # type: ignore[arg-type]
+    assert rejected <= 26  # 5 % of 300 and three standard errors
+    assert blamed > 45
 
 
 def test_area_by_enumeration_and_its_error() -> None:
