@@ -28,9 +28,11 @@ from simulators.parts.examination import (
     DynamicBayesianExamination,
     MultinomialExamination,
     PositionExamination,
+    SkimmingExamination,
 )
 from simulators.parts.population import EmpiricalPopulation
 from simulators.parts.returns import HazardReturns
+from simulators.parts.rows import impression_names, page_names
 
 __all__ = ["load_simulator", "save_simulator"]
 
@@ -41,6 +43,7 @@ _KINDS: dict[str, tuple[type[Any], ...]] = {
     "attractiveness": (LinearAttractiveness,),
     "examination": (
         PositionExamination,
+        SkimmingExamination,
         CascadeExamination,
         ClickChainExamination,
         DynamicBayesianExamination,
@@ -165,6 +168,7 @@ def _unpacked(
         for role in _KINDS
         if role in about["parts"] or role not in _OPTIONAL
     }
+    _check_columns(composed, features)
     composed["several_visits"] = about.get("several_visits", False)
     composed |= {"slate_size": about["slate_size"], "ring": about["ring"], "features": features}
     if "report" not in about:
@@ -175,6 +179,27 @@ def _unpacked(
         context_names=tuple(about["context_names"]),
         **composed,
     )
+
+
+def _check_columns(parts: dict[str, Any], features: FeatureTables) -> None:
+    """Refuse weights of other columns than this version writes: kernels would read and write beyond their arrays."""
+    context = tuple(str(column) for column in range(parts["population"].context.shape[1]))
+    n_impression, n_page = len(impression_names(features, context)), len(page_names(features, context))
+    for role, name, expected in (
+        ("attractiveness", "weights", n_impression),
+        ("conversion", "weights", n_impression),
+        ("dwell", "weights", n_impression),
+        ("dynamics", "leave_weights", n_page),
+        ("returns", "weights", n_page),
+    ):
+        weights = getattr(parts.get(role), name, None)
+        if weights is not None and len(weights) != expected:
+            raise InputError(
+                f"its {role} has {len(weights)} weights, and rows have {expected} columns: it was written by another "
+                "version",
+                where="load_simulator",
+                mend=_MEND,
+            )
 
 
 def _part(role: str, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:

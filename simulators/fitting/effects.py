@@ -44,9 +44,10 @@ class QueryEffects:
         found = []
         for name, index in self._groups(query, item).items():
             known = self._known[name]
-            at = np.minimum(np.searchsorted(known, index), max(len(known) - 1, 0))
-            here = known[at] == index if len(known) else np.zeros(len(index), bool)
-            found.append(Effect(name=name, index=np.where(here, at, -1), size=len(known)))
+            if not len(known):
+                continue
+            at = np.minimum(np.searchsorted(known, index), len(known) - 1)
+            found.append(Effect(name=name, index=np.where(known[at] == index, at, -1), size=len(known)))
         return tuple(found)
 
     def biases(self, p: Parameters, silent: Silent | None = None) -> dict[str, NDArray[np.float32]]:

@@ -220,7 +220,7 @@ def maximise(
     tightness = (strength * CATEGORY_PENALTY / n, strength * ITEM_PENALTY / n)
     category = None if problem.category is None else torch.from_numpy(problem.category)
     item = None if problem.item is None else torch.from_numpy(problem.item)
-    effects = [torch.from_numpy(effect.index) for effect in problem.more]
+    effects = [_groups(effect) for effect in problem.more]
     tightness_more = strength * EFFECT_PENALTY / n
     tensors = _Tensors(problem)
 
@@ -263,8 +263,8 @@ def maximise(
                 z += c[category]
             if item is not None:
                 z += i[item]
-            for bias, index in zip(more, effects, strict=True):
-                z += bias[index]
+            for bias, (index, known) in zip(more, effects, strict=True):
+                z += bias[index] if known is None else bias[index] * known
         # Autograd goes through the likelihood only: the step from logits to parameters is written out, because
         # autograd's gather would cost more than all the rest.
         z.requires_grad_()
@@ -291,9 +291,10 @@ def maximise(
                 + tightness[0] * (dc * dc).sum()
                 + tightness[1] * (di * di).sum()
             )
-            for bias, index, b0 in zip(more, effects, m0, strict=True):
+            for bias, (index, known), b0 in zip(more, effects, m0, strict=True):
                 db = bias - b0
-                bias.grad = torch.bincount(index, slope, minlength=len(bias)) + tightness_more * db
+                own = slope if known is None else slope * known
+                bias.grad = torch.bincount(index, own, minlength=len(bias)) + tightness_more * db
                 prior = prior + tightness_more * (db * db).sum()
             total: torch.Tensor = loss.detach() + 0.5 * prior
             return total
@@ -336,6 +337,16 @@ def _arrived(optimiser: torch.optim.LBFGS) -> bool:
     group = optimiser.param_groups[0]
     done = optimiser.state[group["params"][0]]
     return bool(done["n_iter"] < group["max_iter"] and done["func_evals"] < group["max_eval"])
+
+
+def _groups(effect: Effect) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Group of each row, and 1 or 0 for each whether it has one; None where all have."""
+    import torch
+
+    index = torch.from_numpy(effect.index)
+    if bool((index >= 0).all()):
+        return index, None
+    return index.clamp(min=0), (index >= 0).float()
 
 
 def _examination_prior(family: str, first: Any, second: Any) -> Any:

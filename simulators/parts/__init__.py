@@ -21,6 +21,7 @@ from simulators.parts.examination import (
     DynamicBayesianExamination,
     MultinomialExamination,
     PositionExamination,
+    SkimmingExamination,
 )
 from simulators.parts.layout import Layout
 from simulators.parts.memory import SessionMemory, Tables
@@ -50,5 +51,6 @@ __all__ = [
     "PositionExamination",
     "Returns",
     "SessionMemory",
+    "SkimmingExamination",
     "Tables",
 ]

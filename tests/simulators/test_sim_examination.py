@@ -16,12 +16,13 @@ from simulators.parts import (
     DynamicBayesianExamination,
     MultinomialExamination,
     PositionExamination,
+    SkimmingExamination,
 )
 from simulators.parts.contract import Examination
 from simulators.storage import load_simulator, save_simulator
 
-FALSE_ALARM = 8e-8
-"""A right sampler is refused this often; there are twelve tests, so once in a million runs of this file."""
+FALSE_ALARM = 7e-8
+"""A right sampler is refused this often; there are fourteen tests, so once in a million runs of this file."""
 MODELS: list[Examination] = [
     PositionExamination(gamma=np.array([1.0, 0.7, 0.4, 0.2])),
     CascadeExamination(after_click=np.zeros(3), after_skip=np.ones(3)),
@@ -29,8 +30,27 @@ MODELS: list[Examination] = [
     DynamicBayesianExamination(perseverance=0.8, satisfaction_bias=-0.4),
     DynamicBayesianExamination(perseverance=0.9, satisfaction_bias=0.2, satisfaction_slope=1.5),
     MultinomialExamination(attention=np.array([1.0, 0.7, 0.4, 0.2])),
+    SkimmingExamination(
+        after_click=np.array([0.5, 0.3, 0.2]), after_skip=np.array([0.9, 0.8, 0.6]), skip=0.3
+    ),
 ]
-IDS = ["position", "strict cascade", "cascade", "dynamic Bayesian", "of quality", "multinomial"]
+IDS = ["position", "strict cascade", "cascade", "dynamic Bayesian", "of quality", "multinomial", "skimming"]
+
+
+def _skimming(model: SkimmingExamination, a: np.ndarray, clicks: tuple[int, ...]) -> float:
+    """P(clicks) by summing over how far down a reader comes, and over what of it is read."""
+    k, total = len(a), 0.0
+    for depth in range(1, k + 1):
+        for read in itertools.product((0, 1), repeat=depth - 1):
+            looked = (1, *read)  # the first is always read
+            chance = 1.0
+            for j in range(depth):
+                chance *= 1.0 if j == 0 else 1 - model.skip if looked[j] else model.skip
+                chance *= (a[j] if clicks[j] else 1 - a[j]) if looked[j] else float(not clicks[j])
+                go_on = float((model.after_click if clicks[j] else model.after_skip)[j]) if j < k - 1 else 0.0
+                chance *= go_on if j < depth - 1 else 1 - go_on
+            total += 0.0 if any(clicks[depth:]) else chance
+    return total
 
 
 def _brute_force(model: Examination, logits: np.ndarray, clicks: tuple[int, ...]) -> float:
@@ -43,6 +63,8 @@ def _brute_force(model: Examination, logits: np.ndarray, clicks: tuple[int, ...]
         odds = model.attention[:k] * np.exp(logits)
         chosen = odds[clicks.index(1)] if any(clicks) else 1.0
         return 0.0 if sum(clicks) > 1 else float(chosen / (1 + odds.sum()))
+    if isinstance(model, SkimmingExamination):
+        return _skimming(model, a, clicks)
     total = 0.0
     for depth in range(1, k + 1):  # the reader looks at the first `depth` positions exactly
         if any(clicks[depth:]):
