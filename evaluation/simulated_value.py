@@ -55,9 +55,16 @@ if TYPE_CHECKING:
     from agents.base import Policy
     from simulators.base import UserSimulator
 
-__all__ = ["STRUCTURE", "SimulatedValue", "SimulatedValues", "simulate_values", "value_in_members"]
+__all__ = [
+    "STRUCTURE",
+    "SimulatedValue",
+    "SimulatedValues",
+    "interval_of_members",
+    "simulate_values",
+    "value_in_members",
+]
 
-STRUCTURE = 0.15
+STRUCTURE = 0.1
 """Standard error of simulated values for being simulated by users of a family, as a share of the value."""
 
 
@@ -136,25 +143,41 @@ def value_in_members(
     s2_rest = float(np.square(rest).sum()) / ((m - 1) * (n - 1))
     noise = float(of_user.var(ddof=1)) / n
     between = max(0.0, s2_members - s2_rest / n)
-    widen = 1.0 + 1.0 / m
-    variance = widen * s2_members + noise + (structure * value) ** 2
-    spread = (widen * s2_members) ** 2 / (m - 1) + noise**2 / (n - 1)
-    freedom = variance**2 / spread if spread > 0.0 else float(m - 1)
-    error = float(np.sqrt(variance))
-    reach = float(stdtrit(freedom, 0.5 + level / 2)) * error
     return SimulatedValue(
-        interval=Interval(
-            value=value,
-            low=value - reach,
-            high=value + reach,
-            standard_error=error,
-            level=level,
-            n_clusters=m,
-            method=f"t over {m} members and {n} users",
-        ),
+        interval=interval_of_members(of_member, noise, n, level=level, structure=structure),
         members=of_member,
         between=float(np.sqrt(between)),
         noise=float(np.sqrt(noise)),
+    )
+
+
+def interval_of_members(
+    of_member: NDArray[np.float64], noise: float, n_users: int, *, level: float, structure: float
+) -> Interval:
+    """The interval of the module's formula.
+
+    Args:
+        of_member: (M,) value in each member.
+        noise: Variance that `n_users` users leave in the mean over the members.
+        n_users: Users N.
+        level: Of the interval.
+        structure: Share of the value that joins its standard error.
+    """
+    m, value, s2_members = len(of_member), float(of_member.mean()), float(of_member.var(ddof=1))
+    widen = 1.0 + 1.0 / m
+    variance = widen * s2_members + noise + (structure * value) ** 2
+    spread = (widen * s2_members) ** 2 / (m - 1) + noise**2 / (n_users - 1)
+    freedom = variance**2 / spread if spread > 0.0 else float(m - 1)
+    error = float(np.sqrt(variance))
+    reach = float(stdtrit(freedom, 0.5 + level / 2)) * error
+    return Interval(
+        value=value,
+        low=value - reach,
+        high=value + reach,
+        standard_error=error,
+        level=level,
+        n_clusters=m,
+        method=f"t over {m} members and {n_users} users",
     )
 
 

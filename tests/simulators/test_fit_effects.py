@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def test_groups_and_their_biases() -> None:
     assert len(biases["kind_bias"]) == FEATURES.n_queries * FEATURES.n_categories
 
 
-def test_logits_are_rows_and_biases(tmp_path) -> None:
+def test_logits_are_rows_and_biases(tmp_path: Path) -> None:
     """Each bias reaches exactly its own items, in kernels as on disk."""
     rng = np.random.default_rng(0)
     base = example_simulator(features=FEATURES)
