@@ -44,6 +44,7 @@ def table_of(folder: Path) -> dict[str, Any]:
     return table
 
 
+@pytest.mark.slow
 def test_trained_judged_and_reported_by_name(
     here: Path,
     shop_files: Sequence[object],
