@@ -102,6 +102,7 @@ def run_cell(
         "seed": seed,
         "families": sorted({member.name for member in ensemble.members}),
         "pages": len(rates),
+        "users": users,
         "rates": float(rates.mean()),
         "fitted": float(ours.mean()),
         "best": float(best.mean()),
