@@ -14,12 +14,11 @@ from simulators.parts.rows import impression_names
 from simulators.position_bias.harvest import Harvest, harvest
 from simulators.position_bias.identify import FIRM, Identification, identify
 from simulators.position_bias.overlap import measure_overlap
-from simulators.position_bias.regression_em import fit_regression_em
+from simulators.position_bias.regression_em import MOST_IMPRESSIONS, fit_regression_em
 from simulators.position_bias.swaps import pooled
 
 __all__ = ["held_log_gamma", "identification_of", "position_notes"]
 
-_MOST_EM_ROWS = 50_000
 _LATE = 0.15  # share of the impressions that says when the trees are enough
 _SURE = 0.1  # largest standard error of log examination at which swaps are taken without being asked for
 _MODELS = ("pbm", "mnl")  # where a place's examination is a number of its own, to be told from appeal
@@ -53,7 +52,7 @@ def held_log_gamma(
             mend="--simulator pbm, or --examination-from joint",
         )
     if config.examination_from == "regression-em":
-        last = slice(max(len(seen.rows) - _MOST_EM_ROWS, 0), None)
+        last = slice(max(len(seen.rows) - MOST_IMPRESSIONS, 0), None)
         n = len(seen.rows[last])
         em = fit_regression_em(
             seen.rows[last],

@@ -26,10 +26,12 @@ from numpy.typing import NDArray
 
 from simulators.click_models import sigmoid
 
-__all__ = ["RegressionEm", "Regressor", "fit_regression_em"]
+__all__ = ["MOST_IMPRESSIONS", "RegressionEm", "Regressor", "fit_regression_em"]
 
 Floats = NDArray[np.float64]
 Regressor = Literal["line", "trees"]
+MOST_IMPRESSIONS = 25_000
+"""Of the latest impressions so many are fitted to by fits and reports: a tree a round takes its time."""
 _STEP = 0.3  # share of a tree's Newton step that is taken
 _FARTHEST = 4.0  # largest Newton step of a leaf, in logits
 _LEAST_SCALE = 0.02

@@ -17,7 +17,12 @@ from simulators.fitting.checks import check_shown_and_clicked
 from simulators.position_bias.harvest import harvest
 from simulators.position_bias.identify import Identification, identify
 from simulators.position_bias.intervals import Agreement, SwapEstimate, estimate_from_swaps
-from simulators.position_bias.regression_em import RegressionEm, Regressor, fit_regression_em
+from simulators.position_bias.regression_em import (
+    MOST_IMPRESSIONS,
+    RegressionEm,
+    Regressor,
+    fit_regression_em,
+)
 from simulators.position_bias.stability import Stability, measure_stability
 
 if TYPE_CHECKING:
@@ -64,6 +69,11 @@ class PositionBiasReport:
                 "WARNING: items that later pages show further up are clicked "
                 f"{self.stability.by_direction.value:.2f} times as often at the same position, compared with items "
                 "moved down: rank followed relevance as it changed, and what swaps say of examination is mixed with it"
+            )
+        n_shown = sum(p.shown for p in self.known.positions)
+        if self.regression and n_shown > MOST_IMPRESSIONS:
+            out.append(
+                f"regression EM was fitted to the latest {MOST_IMPRESSIONS:,} of {n_shown:,} impressions"
             )
         for name, em in self.regression.items():
             if not em.converged:
@@ -183,14 +193,16 @@ def examine_position_bias(
 
             seen = replay(features, steps, ring=ring)
             known = identification_of(steps, features, seen, found)
+            last = slice(max(len(seen.rows) - MOST_IMPRESSIONS, 0), None)
+            page = seen.page[last]
             for regressor in regressors:
                 regression[regressor] = fit_regression_em(
-                    seen.rows,
-                    seen.position,
-                    seen.click,
+                    seen.rows[last],
+                    seen.position[last],
+                    seen.click[last],
                     n_positions=steps.slate_size,
                     regressor=regressor,
-                    judge=seen.page >= (1.0 - _LATE) * seen.shape[0],
+                    judge=page >= page[0] + (1.0 - _LATE) * (page[-1] + 1 - page[0]),
                     tick=tick,
                 )
         tied = known.tied()
