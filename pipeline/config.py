@@ -96,7 +96,7 @@ class UserOptions:
     """Fits of --simulator ensemble."""
     pessimism: float | None = None
     """So many standard deviations between an ensemble's members are taken off the reward of each page that the policy
-    trains on; scores are never changed by it. None given: 1 with --simulator ensemble, else 0."""
+    trains on; scores are never changed by it. None given: 0.5 with --simulator ensemble, else 0."""
     compare: tuple[str, ...] = ("pbm", "cascade")
     """Simulators to fit for the fidelity table; the one named by --simulator is always among them."""
 
