@@ -23,6 +23,7 @@ from simulators.fitting.effects import QueryEffects
 from simulators.fitting.examination import examination_of
 from simulators.fitting.likelihood import Parameters, Problem, logits_of
 from simulators.fitting.priors import page_penalty, row_penalty
+from simulators.fitting.problems import cut, select
 from simulators.fitting.queries import fit_queries, transitions_of
 from simulators.fitting.replay import Replay, latest_sessions, replay, with_promise
 from simulators.fitting.report import FitReport, PartScore
@@ -203,8 +204,8 @@ class PartFitter:
         n_early = int(early.sum())
         n_pages = int(problem.page[n_early]) if n_early < len(problem.page) else problem.shape[0]
         p, strength, late = fit_tuned(
-            _rows(problem, slice(0, n_early), 0, n_pages),
-            _rows(problem, slice(n_early, None), n_pages, problem.shape[0]),
+            cut(problem, slice(0, n_early), 0, n_pages),
+            cut(problem, slice(n_early, None), n_pages, problem.shape[0]),
             session[n_early:],
             problem,
             self.config,
@@ -263,11 +264,11 @@ class PartFitter:
     def purchases(self) -> tuple[LinearConversion, PartScore]:
         """Purchases of clicked items."""
         mine, theirs = self.seen.click > 0, self.held.click > 0
-        problem = _select(self._problem(self.seen, self.seen.purchase), mine)
+        problem = select(self._problem(self.seen, self.seen.purchase), mine)
         page = self.seen.page[mine]
         p = self.tuned("purchases", problem, self.seen.session[page], page < self.cut_page)
         self._of_purchases = p
-        held = _select(self._problem(self.held, self.held.purchase), theirs)
+        held = select(self._problem(self.held, self.held.purchase), theirs)
         rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
         return LinearConversion(**_biases(p)), _coin_score(
             "purchases", "log-loss per click", held, p, rate, "constant rate of purchase per click"
@@ -358,34 +359,6 @@ class PartFitter:
         penalty = page_penalty(self.features, self.train.context_names)
         outcome = (end != SessionEnd.NO).astype(np.uint8)
         return Problem(rows=rows, outcome=outcome, penalty=penalty, page=page, position=np.zeros_like(page))
-
-
-def _rows(problem: Problem, rows: slice, first_page: int, stop_page: int) -> Problem:
-    return replace(
-        problem,
-        rows=problem.rows[rows],
-        outcome=problem.outcome[rows],
-        category=None if problem.category is None else problem.category[rows],
-        item=None if problem.item is None else problem.item[rows],
-        more=tuple(effect.take(rows) for effect in problem.more),
-        page=problem.page[rows] - first_page,
-        position=problem.position[rows],
-        shape=(stop_page - first_page, problem.shape[1]),
-    )
-
-
-def _select(problem: Problem, keep: NDArray[np.bool_]) -> Problem:
-    assert problem.category is not None
-    assert problem.item is not None
-    return replace(
-        problem,
-        rows=problem.rows[keep],
-        outcome=problem.outcome[keep],
-        category=problem.category[keep],
-        item=problem.item[keep],
-        page=problem.page[keep],
-        position=problem.position[keep],
-    )
 
 
 def _biases(p: Parameters) -> dict[str, NDArray[np.float32]]:
