@@ -36,7 +36,7 @@ from simulators.parts.rows import impression_names, page_names
 
 __all__ = ["load_simulator", "save_simulator"]
 
-_FORMAT = 1
+_FORMAT = 2
 _MEND = "fit it again with `python -m simulators fit`"
 _KINDS: dict[str, tuple[type[Any], ...]] = {
     "population": (EmpiricalPopulation,),

@@ -302,10 +302,10 @@ class PartFitter:
         elif (self.train.session_end == SessionEnd.UNKNOWN).any():
             notes.append("the log does not say why sessions end: the last page of each is taken for leaving")
         page = np.arange(self.seen.shape[0])
-        known = ~np.isin(self.train.session_end, censored)
+        known = ~np.isin(self.train.session_end, censored) & ~_at_the_limit(self.train)
         problem = self._leaving(self.seen.page_rows[known], self.train.session_end[known], page[known])
         p = self.tuned("leaving", problem, self.train.session[known], page[known] < self.cut_page)
-        held_known = ~np.isin(valid.session_end, censored)
+        held_known = ~np.isin(valid.session_end, censored) & ~_at_the_limit(valid)
         held = self._leaving(self.held.page_rows[held_known], valid.session_end[held_known], page[:0])
         rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
         leaving = _coin_score("leaving", "log-loss per page", held, p, rate, "constant rate of leaving")
@@ -359,6 +359,15 @@ class PartFitter:
         penalty = page_penalty(self.features, self.train.context_names)
         outcome = (end != SessionEnd.NO).astype(np.uint8)
         return Problem(rows=rows, outcome=outcome, penalty=penalty, page=page, position=np.zeros_like(page))
+
+
+def _at_the_limit(steps: LoggedSteps) -> NDArray[np.bool_]:
+    """(M,) pages at the number at which the log cuts sessions off, where there is one such number.
+
+    There only leaving is seen, never going on: to keep those who left would say that everybody leaves.
+    """
+    cut_off = np.unique(steps.step[steps.session_end == SessionEnd.LIMIT])
+    return steps.step == cut_off[0] if len(cut_off) == 1 else np.zeros(steps.n_steps, np.bool_)
 
 
 def _biases(p: Parameters) -> dict[str, NDArray[np.float32]]:

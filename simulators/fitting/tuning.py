@@ -18,6 +18,10 @@ from simulators.fitting.likelihood import (
 
 __all__ = ["fit_tuned"]
 
+_FEWEST = 20
+"""Outcomes of each kind among the later sessions below which nothing is chosen by them: a handful of clicks would take
+the weakest prior as readily as the strongest, which is kept then."""
+
 
 def fit_tuned(
     early: Problem,
@@ -47,7 +51,9 @@ def fit_tuned(
         return constant_rate(whole), strengths[0], np.empty(0)
     best, best_strength, best_score = None, strengths[0], None
     fitted: Parameters | None = None
-    useful = len(strengths) > 1 and len(late.outcome) > 0 and 0 < early.outcome.sum() < len(early.outcome)
+    hits = int(late.outcome.sum())
+    told = min(hits, len(late.outcome) - hits) >= _FEWEST
+    useful = len(strengths) > 1 and told and 0 < early.outcome.sum() < len(early.outcome)
     _, group = np.unique(late_group, return_inverse=True)
     for strength in strengths if useful else ():
         # Half the iterations are enough to compare by; the final fit starts from the winner.

@@ -323,7 +323,8 @@ def test_evaluation_command(finished: Any, tmp_path: Path) -> None:
     assert rows["ppo"]["n_users"] == 20
     assert rows["planning"]["n_users"] == 4
     changed = {path.name for path, mtime in before.items() if path.stat().st_mtime_ns != mtime}
-    assert changed <= {"simulators"} | {path.name for path in finished.path.rglob("*.fidelity.json")}
+    rewritten = {path.name for kind in ("fidelity", "trust") for path in finished.path.rglob(f"*.{kind}.json")}
+    assert changed <= {"simulators"} | rewritten
 
 
 def test_a_shops_own_files(

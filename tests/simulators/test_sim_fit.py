@@ -11,9 +11,9 @@ from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from simulators.example import example_features, example_log, example_simulator
 from simulators.fitted import FittedSimulator
+from simulators.fitting.centres import CATEGORY_PENALTY, ITEM_PENALTY
 from simulators.fitting.config import FitConfig
 from simulators.fitting.fit import fit_simulator
-from simulators.fitting.centres import CATEGORY_PENALTY, ITEM_PENALTY
 from simulators.fitting.likelihood import Parameters, Problem, conditional_log_likelihood, maximise
 from simulators.fitting.queries import fit_queries
 from simulators.fitting.scores import perplexity
