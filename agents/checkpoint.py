@@ -103,7 +103,8 @@ def task_of(world: World, task: TaskConfig) -> dict[str, Any]:
 def task_differences(found: Mapping[str, Any], wanted: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     """The entries `keys` in which two descriptions by `task_of` differ, as `differences` tells them.
 
-    Checkpoints from before relevance, prices and pessimism were told apart do not name them; nothing is known against those.
+    Checkpoints from before relevance, prices and pessimism were told apart do not name them; nothing is known against
+    those.
     """
     keys = [key for key in keys if key in found or key not in _LATER]
     return differences({key: found.get(key) for key in keys}, {key: wanted.get(key) for key in keys})

@@ -16,12 +16,12 @@ ExaminationFrom = Literal["joint", "swaps", "auto", "regression-em"]
 class FitConfig:
     """How simulators are fitted to a log; the defaults suit logs from forty clicks to a million."""
 
-    strengths: tuple[float, ...] = (3000.0, 1000.0, 300.0, 30.0, 3.0)
+    strengths: tuple[float, ...] = (30000.0, 10000.0, 3000.0, 1000.0, 300.0, 30.0, 3.0)
     """Strengths of the prior to try, strongest first. A weaker one is taken only if it foretells the last part of
     the training sessions better by more than one standard error; the search ends where it does not."""
     tuning_share: float = 0.15
     """Share of the training sessions, the latest, on which the strength is chosen."""
-    max_iterations: int = 60
+    max_iterations: int = 150
     """Most L-BFGS iterations of one fit."""
     max_impressions: int = 1_000_000
     """Fit to the latest sessions with at most so many shown items (memory: about 500 bytes each)."""

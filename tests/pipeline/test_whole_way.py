@@ -323,7 +323,9 @@ def test_evaluation_command(finished: Any, tmp_path: Path) -> None:
     assert rows["ppo"]["n_users"] == 20
     assert rows["planning"]["n_users"] == 4
     changed = {path.name for path, mtime in before.items() if path.stat().st_mtime_ns != mtime}
-    rewritten = {path.name for kind in ("fidelity", "trust") for path in finished.path.rglob(f"*.{kind}.json")}
+    rewritten = {
+        path.name for kind in ("fidelity", "trust") for path in finished.path.rglob(f"*.{kind}.json")
+    }
     assert changed <= {"simulators"} | rewritten
 
 
