@@ -10,6 +10,7 @@ docs/fit-quality.md anew from benchmarks/results/fit_quality.json.
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class FitQualityOptions(Options):
     """Users of each policy in each member."""
     true_users: int = 2_000
     """Users of each policy in the true store."""
+    as_it_is: bool = False
+    """Measure nothing: sum up the cells that are in the folder, whatever their stores, sizes and seeds."""
     write_docs: bool = False
     """Measure nothing; write the docs anew."""
 
@@ -79,6 +82,8 @@ def measure(options: FitQualityOptions) -> dict[str, Any]:
     if options.cells is None:
         raise InputError("no folder for the cells", where="--cells", mend="name one; it is made if need be")
     folder = options.cells
+    if options.as_it_is:
+        return summary(*_kept(folder))
     folder.mkdir(parents=True, exist_ok=True)
     wanted = list(dict.fromkeys(_wanted(options)))
     cells = []
@@ -94,6 +99,15 @@ def measure(options: FitQualityOptions) -> dict[str, Any]:
         )
         cells.append(found)
     return summary(cells, _trainings(options, folder) if "training" in options.parts else [])
+
+
+def _kept(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The reported cells of a folder, logs and trainings; logs that served to choose constants are passed over."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    found = [cell for cell in found if cell["seed"] >= FIRST_LOG]
+    if not found:
+        raise InputError("there are no cells", where=str(folder), mend="measure some first")
+    return [c for c in found if "policies" in c], [c for c in found if "pessimism" in c]
 
 
 def _wanted(options: FitQualityOptions) -> list[tuple[str, int, int]]:

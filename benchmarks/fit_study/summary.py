@@ -48,7 +48,7 @@ def figures_of(cell: dict[str, Any]) -> dict[str, float]:
     ]
     return {
         "headroom": (cell["fitted"] - cell["rates"]) / (cell["best"] - cell["rates"]),
-        "spearman": spearman(simulated, true),
+        "spearman": float(spearman(simulated[None], true[None])[0]),
         "regret": float((true.max() - true[chosen]) / (true.max() - behaviour["true"])),
         "covered": float(np.mean(held)),
         "covered, members alone": float(np.mean(alone)),
