@@ -225,7 +225,7 @@ def test_a_dwell_that_nothing_explains_falls_back_to_a_constant() -> None:
     part, score = simulator.dwell, score_of(simulator)
     assert isinstance(part, LinearDwell)
     assert part.law == "log-normal"
-    assert simulator.report.strengths["dwell (log-normal)"] == 3000.0
+    assert simulator.report.strengths["dwell (log-normal)"] == FitConfig().strengths[0]
     assert score.value == pytest.approx(score.baseline, abs=0.02)
 
 
