@@ -62,9 +62,7 @@ class FeatureTables:
     popularity: NDArray[np.float32]  # (I,) smoothed click-through rate in the training part of the log
     relevance: RelevanceTables
     margin: NDArray[np.float32] | None = None  # (I,) share of the price that the shop keeps, in [0, 1]
-    pairs: PairTable | None = (
-        None  # what is known of query and item together; None: nothing beyond the vectors
-    )
+    pairs: PairTable | None = None  # what is known of query and item together
 
     @property
     def n_items(self) -> int:

@@ -126,9 +126,7 @@ def _texts(
         except ValueError:  # no word in any of them
             continue
         ours, theirs = model.transform(queries), model.transform(documents)
-        for a in range(0, len(query), _CHUNK):
-            part = slice(a, a + _CHUNK)
-            values[part, column] = _dots(ours[query[part]], theirs[item[part]])
+        values[:, column] = _dots(ours, theirs, query, item)
         if column == 0:
             counts = TfidfVectorizer(
                 vocabulary=model.vocabulary_, binary=True, norm=None, use_idf=False, **words
@@ -136,15 +134,17 @@ def _texts(
             wanted = counts.fit_transform(queries) > 0
             there = counts.transform(documents) > 0
             n_words = np.maximum(np.asarray(wanted.sum(axis=1)).ravel(), 1)
-            for a in range(0, len(query), _CHUNK):
-                part = slice(a, a + _CHUNK)
-                found = _dots(wanted[query[part]].astype(np.float32), there[item[part]].astype(np.float32))
-                values[part, 3] = found / n_words[query[part]]
+            found = _dots(wanted.astype(np.float32), there.astype(np.float32), query, item)
+            values[:, 3] = found / n_words[query]
 
 
-def _dots(a: Any, b: Any) -> NDArray[np.float32]:
-    """Dot products (n,) of the rows of two sparse matrices (n, V)."""
-    return np.asarray(a.multiply(b).sum(axis=1), np.float32).ravel()
+def _dots(ours: Any, theirs: Any, query: NDArray[np.int64], item: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Dot products (Z,) of the rows `query` and `item` of two sparse matrices (., V), a chunk at a time."""
+    out = np.empty(len(query), np.float32)
+    for a in range(0, len(query), _CHUNK):
+        part = slice(a, a + _CHUNK)
+        out[part] = np.asarray(ours[query[part]].multiply(theirs[item[part]]).sum(axis=1)).ravel()
+    return out
 
 
 def _places(
