@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from agents.ranks import Ranks
@@ -20,6 +17,7 @@ from pipeline.checks import check_config
 from pipeline.cli import parse, report_error
 from pipeline.config import TrainConfig
 from pipeline.run_folder import RunFolder
+from pipeline.stops import Stops
 from pipeline.threads import use_threads
 from pipeline.together import follow, go_on_with
 
@@ -48,10 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments = parse(argv)
             config = arguments.settings
             check_config(config)
-        _terminate_like_interrupt()
+        stops = Stops()
+        stops.listen()
         if ranks.first:
             resumed = arguments.resume
             run = RunFolder.resume(resumed, config) if resumed else RunFolder.create(config, argv)
+            run.after_stage = stops.check
             ranks.share(run.path)
             with disk_errors_named(run.path):
                 walk(run, config, ranks)
@@ -212,13 +212,3 @@ def _installed(command: str) -> str:
         return command
     here = Path.cwd()
     return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
-
-
-def _terminate_like_interrupt() -> None:
-    """Let a polite kill save a checkpoint too."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)

@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
@@ -83,6 +83,8 @@ class RunFolder:
         self.path = path
         self._record = record
         self._fresh = fresh
+        self.after_stage: Callable[[], None] = lambda: None
+        """Called when a stage has been noted; may raise to stop here."""
         with disk_errors_named(path):
             self._lock = (path / ".lock").open("w")
         try:
@@ -176,6 +178,7 @@ class RunFolder:
         print(f"[{number}/{len(STAGES)}] {name:11s} {line.summary}  ({seconds:.1f} s)", flush=True)
         self._record["stages"][name] = {"seconds": round(seconds, 2), "summary": line.summary}
         self._save()
+        self.after_stage()
 
     def note(self, key: str, value: Any) -> None:
         """Keep a fact about the run in `run.json`."""

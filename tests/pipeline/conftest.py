@@ -109,7 +109,7 @@ def run_train(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ende
     """Runs `train.py` within this process: the same command, without the seconds that imports take."""
     from pipeline.main import main
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: object) -> Ended:
         try:
@@ -120,4 +120,5 @@ def run_train(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ende
         return Ended(code, out, err)
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
