@@ -1,0 +1,65 @@
+"""`python -m encoders finetune`: fine-tune the relevance model on a log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from behavior.files import atomic_path, refuse_existing
+from encoders.commands.common import named_encoder, print_table
+from encoders.finetuning import FinetuneConfig
+from pipeline.config import SourceOptions
+from pipeline.data import read_source
+
+__all__ = ["Finetune"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Fine-tune the relevance model on the training part of a log, and say how it did on held-out queries."""
+
+    out: Path
+    """Folder to write the model to; it must not exist."""
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
+    """The logged behaviour."""
+    encoder: str = "minilm"
+    """'minilm', a hub name, a model folder, or 'hash' (no BERT; needs --mode heads)."""
+    device: str = "auto"
+    """'auto', 'cpu' or 'cuda'."""
+    config: Annotated[FinetuneConfig, tyro.conf.arg(name="")] = field(default_factory=FinetuneConfig)
+    """How to train."""
+    quiet: bool = False
+    """No progress bars."""
+
+    def run(self) -> None:
+        """Fine-tune, save the model, print how it did before and after."""
+        from encoders.cache import EmbeddingCache
+        from encoders.finetuning import finetune
+
+        refuse_existing(self.out)
+        encoder = named_encoder(self.encoder, self.device)
+        shop = read_source(self.source, progress=not self.quiet)
+        model, report = finetune(
+            encoder,
+            shop.catalog,
+            shop.train,
+            shop.valid,
+            self.config,
+            truth=None if shop.truth is None else shop.truth.relevance,
+            cache=EmbeddingCache(),
+            progress=not self.quiet,
+        )
+        model.save(self.out)
+        with atomic_path(self.out / "report.json") as temporary:
+            temporary.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+        print_table(
+            f"{report.n_queries} held-out queries, {report.n_pairs} pairs; trained on {report.n_train_pairs} pairs "
+            f"in {report.seconds:.0f} s",
+            ("measure", "before", "after"),
+            [(name, f"{before:.3f}", f"{after:.3f}") for name, before, after in report.rows()],
+        )
+        print(f"relevance model: {self.out}")
