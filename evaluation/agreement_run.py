@@ -143,7 +143,7 @@ def _by_log(
         return replace(
             nothing, reason="the true store is not known, and the log states no propensities or no candidates"
         )
-    true = off_policy_values(found, run.steps_test.session)
+    true = off_policy_values(found, run.steps_test.user)
     if true is None or len(true.names) < _LEAST:
         count = 0 if true is None else len(true.names)
         return replace(

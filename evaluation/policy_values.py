@@ -115,15 +115,15 @@ def page_values(result: OnlineResult) -> PolicyValues:
 
 
 def off_policy_values(
-    results: Mapping[str, OffPolicyResult], sessions: NDArray[np.int64]
+    results: Mapping[str, OffPolicyResult], users: NDArray[np.int64]
 ) -> PolicyValues | None:
     """Values from the log of those policies that it supports, per slate or impression; None where it supports none.
 
-    Covariances are those of the estimates' linearised terms, summed by session as in `intervals.mean_interval`.
+    Covariances are those of the estimates' linearised terms, summed by user as in `intervals.mean_interval`.
 
     Args:
         results: By policy, all judged on the same rows.
-        sessions: (M,) session of each logged row. Where rows without propensities were left out, policies are taken
+        users: (M,) user of each logged row. Where rows without propensities were left out, policies are taken
             to err independently.
     """
     names, value, terms, errors, unit = [], [], [], [], "slate"
@@ -137,9 +137,9 @@ def off_policy_values(
     if not names:
         return None
     covariance = np.diag(np.square(errors))
-    if all(term.shape == sessions.shape for term in terms):
-        _, dense = np.unique(sessions, return_inverse=True)
+    if all(term.shape == users.shape for term in terms):
+        _, dense = np.unique(users, return_inverse=True)
         count = int(dense.max()) + 1
         sums = np.stack([np.bincount(dense, weights=term, minlength=count) for term in terms])  # (P, C)
-        covariance = count / (count - 1) * (sums @ sums.T) / sessions.size**2
+        covariance = count / (count - 1) * (sums @ sums.T) / users.size**2
     return PolicyValues(names=tuple(names), value=np.array(value), covariance=covariance, unit=unit)

@@ -174,7 +174,7 @@ def test_no_support_where_the_log_never_shows_what_the_policy_would() -> None:
     only_first = Fixed(np.array([0.0, 0.0, 0.0, -800.0, -800.0]))  # items 3 and 4 are never shown
     steps, observation = slate_log(4000, seed=1, behaviour=only_first)
     found = evaluate_off_policy(BETTER, steps, observation, progress=False)
-    assert found.ess_sessions > 50
+    assert found.ess_users > 50
     assert found.status == "no support"
     assert "never shown by the log" in found.reason
     none = evaluate_off_policy(
