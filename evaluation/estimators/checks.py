@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
 
-__all__ = ["check_probabilities", "check_reward", "check_same_rows"]
+__all__ = ["check_finite", "check_probabilities", "check_reward", "check_same_rows"]
 
 
 def _array(values: ArrayLike, name: str, ndim: int, where: str) -> NDArray[np.float64]:
@@ -60,6 +60,23 @@ def check_reward(values: ArrayLike, *, ndim: int, where: str) -> NDArray[np.floa
         mend="Leave out rows whose reward is unknown, knowingly.",
     )
     return reward
+
+
+def check_finite(
+    values: ArrayLike, *, name: str, ndim: int, where: str, mend: str, low: float = -np.inf
+) -> NDArray[np.float64]:
+    """Numbers as float64: finite, of `ndim` dimensions, not below `low`; `mend` says what to do otherwise."""
+    array = _array(values, name, ndim, where)
+    at_least = "a finite number" if low == -np.inf else f"a finite number of at least {low:g}"
+    _refuse(
+        ~np.isfinite(array) | (array < low),
+        array,
+        f"where {at_least} is expected",
+        name=name,
+        where=where,
+        mend=mend,
+    )
+    return array
 
 
 def check_probabilities(
