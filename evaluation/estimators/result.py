@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from evaluation.estimators.blocks import Rows
+
 __all__ = ["Estimate", "effective_sample_size", "ratio_estimate"]
+
+_ARRAYS = ("terms", "weights", "numerator", "denominator")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +23,9 @@ class Estimate:
     Every estimator here is a sum of `P` ratios of sums, `value = sum_p sum_i numerator[i, p] /
     sum_i denominator[i, p]`: a plain average has one ratio and a denominator of ones; a self-normalised
     estimator has the weights below. A bootstrap needs no more than these two arrays.
+
+    The four arrays of an estimate made by `lazily` are computed when first asked for, from the arrays that the
+    estimator was given: do not write into those while the estimate is in use. An array may be read-only.
     """
 
     name: str
@@ -39,6 +48,47 @@ class Estimate:
     """(n, P) sufficient statistics of the value."""
     denominator: NDArray[np.float64]
     """(n, P) sufficient statistics of the value."""
+
+    @classmethod
+    def lazily(
+        cls,
+        rows: Rows,
+        *,
+        name: str,
+        value: float,
+        standard_error: float,
+        ess: float,
+        max_weight: float,
+        mean_weight: float,
+    ) -> Estimate:
+        """An estimate whose arrays are made from `rows` when they are asked for: many callers never do."""
+        made = object.__new__(cls)
+        made.__dict__.update(
+            name=name,
+            value=value,
+            standard_error=standard_error,
+            ess=ess,
+            max_weight=max_weight,
+            mean_weight=mean_weight,
+            _rows=rows,
+        )
+        return made
+
+    if not TYPE_CHECKING:  # for a type checker the fields are simply there
+
+        def __getattr__(self, field: str) -> Any:
+            # Reached only while the field is not in `__dict__`.
+            rows = self.__dict__.get("_rows")
+            if rows is None or field not in _ARRAYS:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {field!r}")
+            from evaluation.estimators.blocks import linear_terms, whole
+
+            if field == "terms":
+                self.__dict__[field] = linear_terms(self.value, self.numerator, self.denominator)
+            else:
+                weights, numerator, denominator = whole(rows)
+                self.__dict__.update(weights=weights, numerator=numerator, denominator=denominator)
+            return self.__dict__[field]
 
 
 def effective_sample_size(weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,30 +113,12 @@ def ratio_estimate(
         name: Name of the estimator.
         weights: Importance weights (n, P).
         numerator: (n, P).
-        denominator: (n, P), not negative.
+        denominator: (n, P), its sums above 0; else the value is nan.
 
     Returns:
         The estimate. The term of row i is `value + sum_p (numerator_ip - value_p denominator_ip) /
         mean(denominator_p)`: the first-order influence of the row, exact where the denominator is constant.
     """
-    n = numerator.shape[0]
-    top, bottom = numerator.sum(axis=0), denominator.sum(axis=0)  # (P,)
-    if np.all(bottom > 0):
-        part = top / bottom  # (P,)
-        value = float(part.sum())
-        terms = value + ((numerator - part * denominator) * (n / bottom)).sum(axis=1)  # (n,)
-        standard_error = float(terms.std(ddof=1) / np.sqrt(n))
-    else:
-        value, standard_error, terms = float("nan"), float("nan"), np.full(n, np.nan)
-    return Estimate(
-        name=name,
-        value=value,
-        terms=terms,
-        standard_error=standard_error,
-        ess=float(effective_sample_size(weights).min()),
-        max_weight=float(weights.max()),
-        mean_weight=float(weights.mean(axis=0).min()),
-        weights=weights,
-        numerator=numerator,
-        denominator=denominator,
-    )
+    from evaluation.estimators.blocks import Given, estimate_rows
+
+    return estimate_rows(name, Given(weights, numerator, denominator))

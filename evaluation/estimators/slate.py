@@ -7,62 +7,88 @@ With per-position rewards `r_ik`, row sums `R_i`, and ratios `w` of evaluation t
     RIPS = mean(sum_k w_cascade_k r_k)      only the items down to the position (McInerney et al., KDD 2020)
 
 Fewer assumptions, more variance: the slate's ratio is a product of K ratios. The self-normalised forms divide
-by the sum of weights, IIPS and RIPS position by position. A position left empty by both policies (a short
-candidate list) is passed as reward 0 and both propensities 1.
+by the sum of weights, IIPS and RIPS position by position.
+
+Short pages: positions that the log left empty are named by `shown`. They must be empty under the policy judged
+too (a short candidate list), so they pay nothing and weigh 1.
 """
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.estimators.checks import check_probabilities, check_reward, check_same_rows
-from evaluation.estimators.result import Estimate, ratio_estimate
+from evaluation.estimators.result import Estimate
+from evaluation.estimators.weighting import weighted_estimate
 
 __all__ = ["iips", "rips", "sips", "sniips", "snrips", "snsips"]
 
 
 def _whole(
-    name: str, reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, normalise: bool
+    name: str,
+    reward: ArrayLike,
+    logging: ArrayLike,
+    evaluation: ArrayLike,
+    shown: ArrayLike | None,
+    *,
+    normalise: bool,
 ) -> Estimate:
-    total = check_reward(reward, ndim=2, where=name).sum(axis=1)  # (n,)
-    b = check_probabilities(logging, name="logging", ndim=1, positive=True, where=name)
-    e = check_probabilities(evaluation, name="evaluation", ndim=1, positive=False, where=name)
-    check_same_rows(name, reward_sum=total, logging=b, evaluation=e)
-    w = (e / b)[:, None]  # (n, 1)
-    return ratio_estimate(
-        name, weights=w, numerator=w * total[:, None], denominator=w if normalise else np.ones_like(w)
+    return weighted_estimate(
+        name,
+        reward,
+        logging,
+        evaluation,
+        reward_ndim=2,
+        propensity_ndim=1,
+        normalise=normalise,
+        shown=shown,
     )
 
 
 def _by_position(
-    name: str, reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, normalise: bool
+    name: str,
+    reward: ArrayLike,
+    logging: ArrayLike,
+    evaluation: ArrayLike,
+    shown: ArrayLike | None,
+    *,
+    normalise: bool,
 ) -> Estimate:
-    r = check_reward(reward, ndim=2, where=name)  # (n, K)
-    b = check_probabilities(logging, name="logging", ndim=2, positive=True, where=name)
-    e = check_probabilities(evaluation, name="evaluation", ndim=2, positive=False, where=name)
-    check_same_rows(name, reward=r, logging=b, evaluation=e)
-    w = e / b  # (n, K)
-    return ratio_estimate(name, weights=w, numerator=w * r, denominator=w if normalise else np.ones_like(w))
+    return weighted_estimate(
+        name,
+        reward,
+        logging,
+        evaluation,
+        reward_ndim=2,
+        propensity_ndim=2,
+        normalise=normalise,
+        shown=shown,
+    )
 
 
-def sips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimate:
+def sips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
+) -> Estimate:
     """Standard (whole-slate) IPS. Assumes nothing of how users respond; needs overlap of whole slates.
 
     Args:
         reward: (n, K) reward of each position.
         logging: (n,) logged joint propensity of the slate, in (0, 1].
         evaluation: (n,) joint probability of the same slate under the policy judged.
+        shown: (n, K) booleans, False where a short page is empty; None: all positions hold an item.
     """
-    return _whole("SIPS", reward, logging, evaluation, normalise=False)
+    return _whole("SIPS", reward, logging, evaluation, shown, normalise=False)
 
 
-def snsips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimate:
+def snsips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
+) -> Estimate:
     """Self-normalised whole-slate IPS, `sum(w R) / sum(w)`; arguments as for `sips`."""
-    return _whole("SNSIPS", reward, logging, evaluation, normalise=True)
+    return _whole("SNSIPS", reward, logging, evaluation, shown, normalise=True)
 
 
-def iips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimate:
+def iips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
+) -> Estimate:
     """Independent (item-position) IPS.
 
     Unbiased where a position's reward depends on its own item and position only: no cascade, no substitution
@@ -72,16 +98,21 @@ def iips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estima
         reward: (n, K) reward of each position.
         logging: (n, K) logged marginal propensity of this item at this position, in (0, 1].
         evaluation: (n, K) the same marginal under the policy judged.
+        shown: (n, K) booleans, False where a short page is empty; None: all positions hold an item.
     """
-    return _by_position("IIPS", reward, logging, evaluation, normalise=False)
+    return _by_position("IIPS", reward, logging, evaluation, shown, normalise=False)
 
 
-def sniips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimate:
+def sniips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
+) -> Estimate:
     """Self-normalised item-position IPS, `sum_k sum_i(w_ik r_ik) / sum_i(w_ik)`; arguments as for `iips`."""
-    return _by_position("SNIIPS", reward, logging, evaluation, normalise=True)
+    return _by_position("SNIIPS", reward, logging, evaluation, shown, normalise=True)
 
 
-def rips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimate:
+def rips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
+) -> Estimate:
     """Reward-interaction (cascade) IPS.
 
     Unbiased where a position's reward depends on the items down to it, in order: a user who reads from the
@@ -91,10 +122,13 @@ def rips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estima
         reward: (n, K) reward of each position.
         logging: (n, K) logged joint propensity of the slate down to each position, in (0, 1].
         evaluation: (n, K) the same under the policy judged.
+        shown: (n, K) booleans, False where a short page is empty; None: all positions hold an item.
     """
-    return _by_position("RIPS", reward, logging, evaluation, normalise=False)
+    return _by_position("RIPS", reward, logging, evaluation, shown, normalise=False)
 
 
-def snrips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimate:
+def snrips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
+) -> Estimate:
     """Self-normalised cascade IPS, position by position; arguments as for `rips`."""
-    return _by_position("SNRIPS", reward, logging, evaluation, normalise=True)
+    return _by_position("SNRIPS", reward, logging, evaluation, shown, normalise=True)
