@@ -10,6 +10,7 @@ import numpy as np
 
 from behavior.errors import InputError
 from evaluation.run_artifacts import RunArtifacts
+from pipeline.choice import with_choice
 from pipeline.config_file import read_config
 from simulators.base import InspectableSimulator
 
@@ -133,6 +134,7 @@ def open_run(folder: Path) -> RunArtifacts:
     shop = load_shop(config)
     relevance = learn_relevance(config, shop, folder)
     users = fit_users(config, shop, relevance.features, folder)
+    config = with_choice(config, folder)
     task = task_for(config, shop)
     world = fitted_world(shop, relevance, users.simulator)
     observed = observe(config, shop, relevance, task)

@@ -9,7 +9,8 @@ import math
 import gymnasium
 
 from behavior.errors import InputError
-from pipeline.config import TrainConfig
+from pipeline.choice import AUTO_FAMILIES
+from pipeline.config import AUTO, TrainConfig
 
 __all__ = ["check_config"]
 
@@ -42,9 +43,14 @@ def check_config(config: TrainConfig) -> None:
     from simulators.options import read_options
     from simulators.registry import check_name
 
-    read_options(config.user.simulator_options)
+    if read_options(config.user.simulator_options) and config.user.simulator == AUTO:
+        raise InputError(
+            "these settings are of one simulator, and which it will be is left to the log",
+            where=f"--simulator-options {' '.join(config.user.simulator_options)}",
+            mend=f"name the simulator that they are for, such as --simulator {AUTO_FAMILIES[0]}",
+        )
     for option, name in (
-        ("--simulator", config.user.simulator),
+        *((("--simulator", config.user.simulator),) if config.user.simulator != AUTO else ()),
         *(("--compare", name) for name in config.user.compare),
     ):
         try:
@@ -105,9 +111,12 @@ def check_config(config: TrainConfig) -> None:
             where="--pessimism",
             mend="1 takes off one standard deviation between the members",
         )
-    if doubt and config.user.simulator in FAMILIES:
+    if doubt and config.user.simulator in (AUTO, *FAMILIES):
+        model = (
+            "a click model" if config.user.simulator == AUTO else f"the click model {config.user.simulator}"
+        )
         raise InputError(
-            f"--pessimism is {doubt:g}, and the click model {config.user.simulator} has no members that could disagree",
+            f"--pessimism is {doubt:g}, and {model} has no members that could disagree",
             where=f"--pessimism {doubt:g}, --simulator {config.user.simulator}",
             mend="choose --simulator ensemble, or leave --pessimism out",
         )

@@ -14,6 +14,7 @@ import tyro
 from envs.world import RewardMix
 
 __all__ = [
+    "AUTO",
     "JudgeOptions",
     "LearnerOptions",
     "RelevanceOptions",
@@ -23,6 +24,9 @@ __all__ = [
     "TrainConfig",
     "UserOptions",
 ]
+
+AUTO = "auto"
+"""The simulator of a run that leaves the choice to its log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +89,11 @@ class RelevanceOptions:
 class UserOptions:
     """The simulated users the policy is trained on."""
 
-    simulator: str = "pbm"
-    """A click model to fit ('pbm', 'cascade', 'dcm', 'ccm', 'dbn', 'sdbn', 'mnl'), 'ensemble' (fits to resampled
-    sessions, docs/ensembles.md), a folder that `python -m simulators fit` wrote, an entry point of an installed
-    plug-in, or `module:Class`; see docs/your-own-simulator.md."""
+    simulator: str = AUTO
+    """'auto' (whichever of 'skimming', 'pbm' and 'cascade' the log's held-out pages fit best), a click model to fit
+    ('skimming', 'pbm', 'cascade', 'dcm', 'ccm', 'dbn', 'sdbn', 'mnl'), 'ensemble' (fits to resampled sessions,
+    docs/ensembles.md), a folder that `python -m simulators fit` wrote, an entry point of an installed plug-in, or
+    `module:Class`; see docs/your-own-simulator.md."""
     simulator_options: tuple[str, ...] = ()
     """Settings of the simulator, NAME=VALUE: keyword arguments of a plug-in's class, or how to fit (ring=128); lists
     as in JSON. They go to the one named by --simulator alone."""

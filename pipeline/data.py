@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from behavior.errors import InputError
-from pipeline.config import SourceOptions, TrainConfig
+from pipeline.config import AUTO, SourceOptions, TrainConfig
 
 if TYPE_CHECKING:
     from behavior.catalog import Catalog
@@ -63,7 +63,9 @@ def load_shop(config: TrainConfig) -> ShopData:
     from simulators.registry import BUILT_IN
 
     shop = read_source(config.source, progress=not config.run.quiet)
-    if config.user.simulator in BUILT_IN:  # a plug-in says itself what it needs
+    if config.user.simulator == AUTO:  # the position-based model asks least of a log
+        check_train("pbm", shop.train)
+    elif config.user.simulator in BUILT_IN:  # a plug-in says itself what it needs
         check_train(config.user.simulator, shop.train)
     return shop
 

@@ -14,6 +14,7 @@ from agents.ranks import Ranks
 from behavior.errors import InputError
 from behavior.files import disk_errors_named
 from pipeline.checks import check_config
+from pipeline.choice import with_choice
 from pipeline.cli import parse, report_error
 from pipeline.config import TrainConfig
 from pipeline.run_folder import RunFolder
@@ -102,6 +103,7 @@ def walk(run: RunFolder, config: TrainConfig, ranks: Ranks) -> None:
         line.say(relevance.summary())
     with run.stage("simulators") as line:
         users = fit_users(config, shop, relevance.features, run.path)
+        config = with_choice(config, run.path)
         line.say(users.summary())
     with run.stage("environment") as line:
         task = task_for(config, shop)

@@ -26,7 +26,7 @@ PRESETS: dict[str, tuple[str, TrainConfig]] = {
             _DEMO,
             source=SourceOptions(store_size="tiny"),
             relevance=RelevanceOptions(encoder="hash", finetune="heads"),
-            user=UserOptions(compare=("pbm",)),
+            user=UserOptions(simulator="pbm", compare=("pbm",)),
             learner=LearnerOptions(steps=16_384, evaluate_every=8_192, checkpoint_every=8_192, n_envs=128),
             judge=JudgeOptions(
                 eval_users=60,

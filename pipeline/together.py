@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agents.ranks import Ranks
 from behavior.errors import InputError
+from pipeline.choice import with_choice
 from pipeline.config import TrainConfig
 
 __all__ = ["follow", "go_on_with"]
@@ -43,6 +44,7 @@ def follow(folder: Path, config: TrainConfig, ranks: Ranks) -> None:
         )
     shop = load_shop(quiet)
     relevance = learn_relevance(quiet, shop, folder)
+    quiet = with_choice(quiet, folder)
     users = fitted_users(quiet, shop, relevance.features, folder)
     world, task = fitted_world(shop, relevance, users), task_for(quiet, shop)
     learn_along(folder, quiet, world, task, ranks)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from behavior.errors import InputError
 from behavior.files import atomic_path
-from pipeline.config import TrainConfig
+from pipeline.choice import AUTO_FAMILIES, choose, with_choice
+from pipeline.config import AUTO, TrainConfig
 from pipeline.data import ShopData
 from simulators.ensemble.simulator import EnsembleSimulator
 from simulators.fitted import FittedSimulator
@@ -53,20 +54,21 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
     Raises:
         InputError: The simulator chosen for training cannot be fitted to this log, or is no simulator.
     """
+    config = with_choice(config, folder)
     chosen = config.user.simulator
+    tried = AUTO_FAMILIES if chosen == AUTO else (chosen,)
     fidelity: dict[str, FidelityReport] = {}
     reports: dict[str, FitReport] = {}
     trust: dict[str, TrustReport] = {}
     unjudged: dict[str, str] = {}
     refused: dict[str, str] = {}
-    others: dict[str, UserSimulator] = {}
-    simulator: UserSimulator | None = None
-    for name in dict.fromkeys((chosen, *config.user.compare)):
+    fitted: dict[str, UserSimulator] = {}
+    for name in dict.fromkeys((*tried, *config.user.compare)):
         try:
             found = _fit(name, config, shop, features, folder)
             fidelity[name] = _judge(name, found, config, shop, folder)
         except InputError as error:
-            if name == chosen:
+            if tried == (name,) or (name == "pbm" and name in tried):  # nothing to train in
                 raise
             refused[name] = error.what
             continue
@@ -76,20 +78,18 @@ def fit_users(config: TrainConfig, shop: ShopData, features: FeatureTables, fold
             unjudged[name] = error.what
         if isinstance(found, FittedSimulator | EnsembleSimulator):
             reports[name] = found.report
-        if name == chosen:
-            simulator = found
-        else:
-            others[name] = found
-    assert simulator is not None
+        fitted[name] = found
+    if chosen == AUTO:
+        chosen = choose(reports, folder)
     return Users(
         name=chosen,
-        simulator=simulator,
+        simulator=fitted.pop(chosen),
         fidelity=fidelity,
         trust=trust,
         unjudged=unjudged,
         reports=reports,
         refused=refused,
-        others=others,
+        others=fitted,
     )
 
 
