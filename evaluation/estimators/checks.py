@@ -13,6 +13,7 @@ __all__ = [
     "SLACK",
     "check_actions",
     "check_distribution",
+    "check_finite",
     "check_probabilities",
     "check_reward",
     "check_same_rows",
@@ -101,6 +102,23 @@ def check_probabilities(
         ),
     )
     return np.maximum(array, 0.0)
+
+
+def check_finite(
+    values: ArrayLike, *, name: str, ndim: int, where: str, mend: str, low: float = -np.inf
+) -> NDArray[np.float64]:
+    """Numbers as float64: finite, of `ndim` dimensions, not below `low`; `mend` says what to do otherwise."""
+    array = numbers(values, name, ndim, where)
+    at_least = "a finite number" if low == -np.inf else f"a finite number of at least {low:g}"
+    _refuse(
+        ~np.isfinite(array) | (array < low),
+        array,
+        f"where {at_least} is expected",
+        name=name,
+        where=where,
+        mend=mend,
+    )
+    return array
 
 
 def check_distribution(
