@@ -11,12 +11,14 @@ from behavior.errors import InputError
 from encoders.commands.evaluate import Evaluate
 from encoders.commands.export import Export
 from encoders.commands.finetune import Finetune
+from encoders.commands.robustness import Robustness
 
 # One file a subcommand, in `encoders/commands/`: a frozen dataclass of its options with a method `run`.
 Command = (
     Annotated[Finetune, tyro.conf.subcommand("finetune")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Robustness, tyro.conf.subcommand("robustness")]
 )
 
 

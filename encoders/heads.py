@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from encoders.logistic import fit_cautiously, fit_logistic
 from encoders.pairs import PairCounts
 from encoders.relevance import Heads, project
+from encoders.robustness.adversary import AdversaryConfig, adversarial_loss
 
 __all__ = ["HeadConfig", "calibrate", "fit_empty_query", "fit_projection", "zero_shot_heads"]
 
@@ -108,6 +110,8 @@ def fit_projection(
     pairs: PairCounts,
     config: HeadConfig,
     *,
+    adversary: AdversaryConfig | None = None,
+    penalty: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     progress: bool = True,
 ) -> Heads:
     """Learn the projection and the weights of both heads from all `pairs` at once.
@@ -118,6 +122,8 @@ def fit_projection(
         query: Raw query vectors (Q, D).
         pairs: Counts of pairs whose query has a text.
         config: Loss and optimiser.
+        adversary: Steps away from the query vectors at which the loss is taken once more; none by default.
+        penalty: A further term of the loss, of projection (D, D), weights (2, D) and biases (2,).
         progress: Show a bar.
     """
     if pairs.n_pairs == 0 or pairs.clicks.sum() == 0.0:
@@ -144,8 +150,9 @@ def fit_projection(
         [{"params": [projection], "lr": config.learning_rate}, {"params": [weights, bias], "lr": 0.02}]
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
-    for _ in tqdm(range(config.steps), desc="heads", leave=False, disable=None if progress else True):
-        q = torch.nn.functional.normalize(q_raw @ projection, dim=1)
+
+    def data_loss(vectors: Sequence[torch.Tensor]) -> torch.Tensor:
+        q = torch.nn.functional.normalize(vectors[0] @ projection, dim=1)
         i = torch.nn.functional.normalize(i_raw @ projection, dim=1)
         click = (q * weights[0]) @ i.T  # (S, I)
         observed = click[row, column] + bias[0]  # (P,)
@@ -156,10 +163,13 @@ def fit_projection(
         normaliser = torch.logsumexp(click + log_weight, dim=1)  # (S,)
         surprise = t * (normaliser[row] - click[row, column])  # (P,)
         ranking = (surprise * query_share[row]).sum()
-        penalty = (projection - start).square().sum()
-        loss = (
-            pointwise + 0.1 * purchase + config.ranking_weight * ranking + config.identity_penalty * penalty
-        )
+        return pointwise + 0.1 * purchase + config.ranking_weight * ranking
+
+    for _ in tqdm(range(config.steps), desc="heads", leave=False, disable=None if progress else True):
+        loss = adversarial_loss(data_loss, [q_raw], adversary or AdversaryConfig())
+        loss = loss + config.identity_penalty * (projection - start).square().sum()
+        if penalty is not None:
+            loss = loss + penalty(projection, weights, bias)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

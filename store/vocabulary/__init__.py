@@ -4,6 +4,7 @@ from store.vocabulary.brands import BRANDS, BrandWord
 from store.vocabulary.intents import INTENTS, IntentWord
 from store.vocabulary.looks import COLORS, MATERIAL_STYLE, SIZES
 from store.vocabulary.product_types import COMPLEMENTS, DEPARTMENTS, PRODUCT_TYPES, ProductType
+from store.vocabulary.synonyms import synonyms_of_titles
 
 __all__ = [
     "BRANDS",
@@ -17,4 +18,5 @@ __all__ = [
     "BrandWord",
     "IntentWord",
     "ProductType",
+    "synonyms_of_titles",
 ]
