@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Case, Options, main, result
-from benchmarks.shop_texts import ShopTexts, over_seeds, read_shop
+from benchmarks.texts.shop import ShopTexts, over_seeds, read_shop
 from encoders.cache import EmbeddingCache, encode_cached
 from encoders.heads import HeadConfig, fit_projection, zero_shot_heads
 from encoders.pairs import PairCounts, concatenate
