@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from evaluation.estimators.click_model import pbm_ips
 from evaluation.estimators.result import Estimate, effective_sample_size, ratio_estimate
+from evaluation.estimators.sessions import pdis, tis, wpdis, wtis
+from evaluation.estimators.sessions_dr import session_cascade_dr, session_dr, session_wdr
+from evaluation.estimators.sessions_marginal import session_mis
 from evaluation.estimators.single import ips, snips
 from evaluation.estimators.slate import iips, rips, sips, sniips, snrips, snsips
 
@@ -13,11 +16,19 @@ __all__ = [
     "iips",
     "ips",
     "pbm_ips",
+    "pdis",
     "ratio_estimate",
     "rips",
+    "session_cascade_dr",
+    "session_dr",
+    "session_mis",
+    "session_wdr",
     "sips",
     "sniips",
     "snips",
     "snrips",
     "snsips",
+    "tis",
+    "wpdis",
+    "wtis",
 ]
