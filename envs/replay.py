@@ -23,7 +23,7 @@ _SESSIONS = 4096
 
 def observe_log(
     steps: LoggedSteps,
-    features: FeatureTables,
+    features: FeatureTables | None,
     task: TaskConfig,
     *,
     candidates: CandidateTable | None = None,
@@ -35,7 +35,7 @@ def observe_log(
 
     Args:
         steps: The log; sessions need not be complete, but what is missing was not seen.
-        features: The public tables; item and query rows are the log's.
+        features: The public tables; item and query rows are the log's. None: no relevance is known, scores are 0.
         task: N, K, H and the horizon.
         candidates: Candidates and scores by query, for a log that recorded none; where given, they are used
             instead of the logged ones.
@@ -53,7 +53,7 @@ def observe_log(
     query = steps.query.astype(np.int32)
     if candidates is None:
         items = _columns(steps.candidates, N, -1)
-        scores = _relevance(features, query, items)
+        scores = np.zeros(items.shape, np.float32) if features is None else _relevance(features, query, items)
     else:
         asked = (query >= 0)[:, None]  # a step without a query has no row in the table
         items = np.where(asked, _columns(candidates.items, N, -1)[query], np.int32(-1))
@@ -76,6 +76,7 @@ def observe_log(
         return out
 
     order = np.lexsort((steps.step, steps.session))  # (M,) by session, then step
+    n_items = features.n_items if features is not None else int(max(items.max(), steps.item.max())) + 1
     starts = np.flatnonzero(np.diff(steps.session[order], prepend=steps.session[order[0]] - 1))
     lengths = np.diff(starts, append=M)  # (S,) pages of each session
     slates = np.ascontiguousarray(steps.item, np.int32)
@@ -84,7 +85,7 @@ def observe_log(
         history = History(
             begin.size,
             task,
-            features.n_items,
+            n_items,
             slate_size=steps.slate_size,
             max_pages=int(length.max()),
         )

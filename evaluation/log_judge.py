@@ -1,0 +1,259 @@
+"""The fluent layer: a log, policies, and all estimators that fit, with intervals and diagnostics.
+
+    found = LogJudge.of(steps, observation).with_policies({"new": policy, "old": other}).judge()
+    found.ranking(), found["new"].figures["sniips"].interval, found.difference("new", "old")
+
+`LogJudge.read` begins with a file. `with_estimators` narrows the choice, or takes an estimator of your own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from behavior.steps import LoggedSteps
+from evaluation.assumptions import choose_estimator
+from evaluation.estimators.registry import EstimatorEntry, entry_of, fitting, why_unfit
+from evaluation.evidence import Evidence, gather_evidence
+from evaluation.intervals import estimate_interval, mean_interval
+from evaluation.log_judgement import Figure, JudgedPolicy, LogJudgement, Overlap
+from evaluation.support import SupportLimits, cluster_ess, rows_with_propensities, why_unsupported
+
+if TYPE_CHECKING:
+    from agents.base import Policy
+    from behavior.catalog import Catalog
+    from behavior.log import InteractionLog
+    from envs.observation import Observation
+
+__all__ = ["LogJudge", "overlap_of"]
+
+_EDGES = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 25)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogJudge:
+    """Policies to be judged by one log; every method gives a new one, so a half-made judge can be kept and reused."""
+
+    steps: LoggedSteps
+    """`M` logged pages, held out from everything that the policies were fitted to."""
+    observation: Observation
+    """What a policy would have seen at each of them."""
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    """By the names they are to have."""
+    observations: Mapping[str, Observation] = field(default_factory=dict)
+    """Of policies that see the same pages in another way (another run's relevance model)."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where policies came from, in words."""
+    estimators: tuple[EstimatorEntry, ...] = ()
+    """Those asked for; all that fit where there are none."""
+    purchase_weight: float = 5.0
+    """The reward is clicks + this x purchases."""
+    limits: SupportLimits = field(default_factory=SupportLimits)
+    """When a figure is not believed."""
+    few_events: int = 30
+    """Fewer logged clicks that carry weight than this: the figure stands, with a warning."""
+
+    @classmethod
+    def of(cls, steps: LoggedSteps, observation: Observation, *, purchase_weight: float = 5.0) -> LogJudge:
+        """Begins with logged pages and what a policy would have seen (`envs.replay.observe_log`)."""
+        return cls(steps=steps, observation=observation, purchase_weight=purchase_weight)
+
+    @classmethod
+    def read(
+        cls,
+        log: str | Path | InteractionLog,
+        *,
+        catalog: Path | str | Catalog | None = None,
+        slate_size: int | None = None,
+        purchase_weight: float = 5.0,
+    ) -> LogJudge:
+        """Begins with a log of your own, for policies that need no tables of a run: tables of scores, functions.
+
+        Args:
+            log: A file that `behavior.load` reads, or a log.
+            catalog: Gives items their rows; None: the items of the log.
+            slate_size: Judge by the first positions of each page alone; None: by all.
+            purchase_weight: The reward is clicks + this x purchases.
+
+        Raises:
+            InputError: A log that cannot be read, or that says neither its candidates nor its propensities.
+        """
+        from evaluation.plain_observation import read_plain
+
+        steps, observation = read_plain(log, catalog=catalog, slate_size=slate_size)
+        return cls.of(steps, observation, purchase_weight=purchase_weight)
+
+    def with_policies(
+        self,
+        policies: Mapping[str, Policy],
+        *,
+        observation: Observation | None = None,
+        source: str = "",
+    ) -> LogJudge:
+        """With these policies too.
+
+        Args:
+            policies: By name.
+            observation: What these see of the same pages, where it is another thing.
+            source: Where they come from, in words.
+
+        Raises:
+            InputError: A name that is taken, or a policy that looks at hidden state.
+        """
+        taken = [name for name in policies if name in self.policies]
+        inside = [name for name, policy in policies.items() if policy.privileged]
+        if taken or inside:
+            raise InputError(
+                f"two policies are called {taken[0]!r}" if taken else f"{inside[0]!r} looks at hidden state",
+                where="off-policy judgement",
+                mend="give each a name of its own" if taken else "a log holds no hidden state: leave it out",
+            )
+        seen = {} if observation is None else dict.fromkeys(policies, observation)
+        return dataclasses.replace(
+            self,
+            policies={**self.policies, **policies},
+            observations={**self.observations, **seen},
+            sources={**self.sources, **dict.fromkeys(policies, source)},
+        )
+
+    def with_estimators(self, *estimators: str | EstimatorEntry) -> LogJudge:
+        """With these estimators alone: names, `module:function`, or entries of your own."""
+        found = tuple(entry_of(one) if isinstance(one, str) else one for one in estimators)
+        return dataclasses.replace(self, estimators=(*self.estimators, *found))
+
+    def judge(self, *, progress: bool = True) -> LogJudgement:
+        """Judges all policies by all estimators that fit.
+
+        Raises:
+            InputError: No policy, a log without propensities, or an estimator asked for that does not fit.
+        """
+        if not self.policies:
+            raise InputError("no policy to judge", where="off-policy judgement", mend="name one or more")
+        self._check_log()
+        known = np.flatnonzero(rows_with_propensities(self.steps))
+        steps = self.steps.take(known)
+        judged: dict[str, JudgedPolicy] = {}
+        evidence: Evidence | None = None
+        for name, policy in self.policies.items():
+            found = gather_evidence(
+                policy,
+                self.steps,
+                self.observations.get(name, self.observation),
+                purchase_weight=self.purchase_weight,
+                name=name,
+                progress=progress,
+            )
+            source = self.sources.get(name, "") or type(policy).__name__
+            if isinstance(found, str):
+                judged[name] = JudgedPolicy(name=name, source=source, reason=found)
+                continue
+            evidence = found
+            judged[name] = self._judged(name, source, found)
+        entries = self.estimators or (fitting(evidence) if evidence is not None else ())
+        chosen, why, notes = choose_estimator(judged, entries, level=self.limits.level)
+        total = self._total(steps)
+        return LogJudgement(
+            policies=judged,
+            chosen=chosen,
+            why_chosen=why,
+            logged=mean_interval(total, clusters=steps.user, level=self.limits.level),
+            per="impression" if steps.single_impressions else "page",
+            n_pages=steps.n_steps,
+            n_users=int(np.unique(steps.user).size),
+            purchase_weight=self.purchase_weight,
+            level=self.limits.level,
+            notes=(*self._log_notes(len(known)), *notes),
+        )
+
+    def _check_log(self) -> None:
+        known = rows_with_propensities(self.steps)
+        if known.sum() >= 2:
+            return
+        raise InputError(
+            f"{int(known.sum())} of {self.steps.n_steps} logged pages state a propensity for every item shown",
+            where="off-policy judgement",
+            mend="log the probability of each shown item at its position (column `propensity`), or estimate it and "
+            "treat the figures as such; docs/off-policy.md says how",
+        )
+
+    def _log_notes(self, n_known: int) -> tuple[str, ...]:
+        lines = []
+        left_out = self.steps.n_steps - n_known
+        if left_out:
+            lines.append(
+                f"{left_out} of {self.steps.n_steps} logged pages state no propensity and are left out; the figures "
+                "speak for the others only."
+            )
+        b = self.steps.propensity[self.steps.item >= 0]
+        if b.size and bool((b[~np.isnan(b)] >= 1 - 1e-12).all()):
+            lines.append(
+                "The log was made without chance (all propensities are 1): it can say nothing of any policy that would "
+                "show something else."
+            )
+        return tuple(lines)
+
+    def _total(self, steps: LoggedSteps) -> NDArray[np.float64]:
+        """(M,) reward of each page."""
+        reward = steps.click.astype(np.float64) + self.purchase_weight * steps.purchase
+        return np.asarray(np.where(steps.item >= 0, reward, 0.0).sum(axis=1), np.float64)
+
+    def _judged(self, name: str, source: str, evidence: Evidence) -> JudgedPolicy:
+        if self.estimators:
+            unfit = [(entry, why_unfit(entry, evidence)) for entry in self.estimators]
+            entries = tuple(entry for entry, why in unfit if not why)
+            refused = [f"{entry.name} does not fit: {why}." for entry, why in unfit if why]
+            if not entries:
+                raise InputError(refused[0], where=f"estimators for {name}", mend="choose others, or none")
+        else:
+            entries, refused = fitting(evidence), []
+        figures = {entry.name: self._figure(entry, evidence) for entry in entries}
+        weights = evidence.item[1] / evidence.item[0]
+        shown = weights > 0
+        events = int(evidence.slates.click[shown].sum())
+        warnings = [*refused, *evidence.notes()]
+        if events < self.few_events:
+            warnings.append(f"Only {events} logged clicks carry weight: these figures prove very little.")
+        return JudgedPolicy(
+            name=name,
+            source=source,
+            figures=figures,
+            overlap=overlap_of(weights),
+            warnings=tuple(warnings),
+        )
+
+    def _figure(self, entry: EstimatorEntry, evidence: Evidence) -> Figure:
+        estimate = entry.call(evidence)
+        users, total = evidence.users, evidence.total
+        level = self.limits.level
+        per = "impression" if evidence.single else entry.per
+        return Figure(
+            estimator=entry.name,
+            per=per,
+            interval=estimate_interval(estimate, clusters=users, level=level),
+            lift=mean_interval(estimate.terms - total, clusters=users, level=level),
+            reason=why_unsupported(estimate, users, self.limits, has_mean_one=entry.weights_mean_one),
+            ess=estimate.ess,
+            ess_users=cluster_ess(estimate.weights, users),
+            max_weight=estimate.max_weight,
+            mean_weight=estimate.mean_weight,
+            terms=estimate.terms,
+            users=users,
+        )
+
+
+def overlap_of(weights: NDArray[np.float64]) -> Overlap:
+    """How weights of any shape are spread over bins, by number and by mass."""
+    flat = weights.ravel()
+    edges = _EDGES.copy()
+    at = np.clip(np.searchsorted(edges, flat, side="right") - 1, 0, len(edges) - 2)
+    rows = np.bincount(at, minlength=len(edges) - 1) / max(1, flat.size)
+    whole = float(flat.sum())
+    mass = np.bincount(at, weights=flat, minlength=len(edges) - 1) / (whole if whole > 0 else 1.0)
+    return Overlap(edges=edges, rows=rows, mass=mass)

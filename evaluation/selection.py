@@ -1,0 +1,209 @@
+"""Choosing one of several policies by one log, with the risk of choosing wrong stated.
+
+Policies are judged on the same rows, so their errors go together. With terms t[i, p] whose mean over the n rows is the
+value of policy p, rows are summed by user, u[c, p] = sum_{i in c} (t[i, p] - value_p), and whole users are resampled:
+a resample draws counts m[c], and its values are value_p + sum_c m[c] u[c, p] / n. From the resamples:
+
+- *probability of being best*: the share of resamples in which a policy has the largest value (Efron and Tibshirani,
+  "The problem of regions", Annals of Statistics 1998: a first-order approximation to a confidence level);
+- *expected regret* of choosing p: the mean over resamples of (largest value - value of p);
+- *not ruled out*: policies that no other one is surely better than, by the maximum of |studentised difference| over all
+  pairs, so that the statement holds at once for all of them and for whichever was chosen (Hsu, Annals of Statistics
+  1981, multiple comparisons with the best; Romano and Wolf, Econometrica 2005, for the maximum by resampling);
+- *value corrected for choosing*: the best of several estimates is too high on average. The resamples say by how much:
+  mean over resamples of (value in the resample - value on the log) of the policy that is best in the resample.
+
+A term of a ratio is its first-order influence, so all this is first-order too; do not rely on it below fifty users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from evaluation.intervals import Interval
+
+__all__ = ["Selection", "select_policy"]
+
+_CHUNK = 2_000_000  # resampled counts held at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """A choice among P policies."""
+
+    names: tuple[str, ...]
+    """The policies."""
+    value: NDArray[np.float64]
+    """(P,) estimates."""
+    best: str
+    """The one with the largest estimate."""
+    probability_best: NDArray[np.float64]
+    """(P,) share of resamples in which each is the best."""
+    regret: NDArray[np.float64]
+    """(P,) expected loss by choosing this one instead of the best, in units of the value."""
+    possible: tuple[str, ...]
+    """Those that cannot be ruled out as the best, at `level` for all together; the best is always among them."""
+    corrected: Interval
+    """Value of the chosen one, corrected for having been chosen; its interval holds for all policies at once."""
+    margin: Interval
+    """The chosen one minus the runner-up; its interval holds for all pairs at once."""
+    level: float
+    """Of the simultaneous statements."""
+
+    @property
+    def risk(self) -> float:
+        """Probability that another one is better than the chosen one."""
+        return 1.0 - float(self.probability_best[self.names.index(self.best)])
+
+    def sentence(self) -> str:
+        """The finding in plain words."""
+        at = self.names.index(self.best)
+        others = [name for name in self.possible if name != self.best]
+        rest = (
+            "no other policy can be the best"
+            if not others
+            else f"{len(others)} other{'s' if len(others) > 1 else ''} cannot be ruled out ({', '.join(others)})"
+        )
+        return (
+            f"{self.best} has the largest estimate of {len(self.names)}; another one is better with probability "
+            f"{self.risk:.0%}, and choosing it costs {self.regret[at]:.3g} on average if so weighed. At "
+            f"{self.level:.0%} for all pairs at once, {rest}."
+        )
+
+
+def select_policy(
+    terms: NDArray[np.float64],
+    *,
+    names: tuple[str, ...],
+    users: NDArray[Any] | None = None,
+    level: float = 0.95,
+    n_resamples: int = 4000,
+    seed: int = 0,
+) -> Selection:
+    """Chooses the policy with the largest estimate, and says how sure that is.
+
+    Args:
+        terms: (n, P) one term a row and policy, whose column means are the values.
+        names: P names.
+        users: (n,) whose rows depend on each other; None: every row for itself.
+        level: Of the simultaneous statements.
+        n_resamples: Resamples of users.
+        seed: Of the resampling.
+
+    Raises:
+        InputError: Fewer than two policies or users, or terms that are not finite.
+    """
+    if terms.ndim != 2 or terms.shape[1] != len(names) or terms.shape[1] < 2 or not 0 < level < 1:
+        raise InputError(
+            f"terms of shape {terms.shape} for {len(names)} policies, level {level}",
+            where="selection",
+            mend="pass one column a policy, two policies or more, and a level between 0 and 1",
+        )
+    if not np.isfinite(terms).all():
+        bad = names[int(np.flatnonzero(~np.isfinite(terms).all(axis=0))[0])]
+        raise InputError(
+            f"the terms of {bad} are not all finite",
+            where="selection",
+            mend="leave out policies whose figure cannot be believed",
+        )
+    n, width = terms.shape
+    sums, count = _by_user(terms, users)
+    if count < 2:
+        raise InputError("a single user", where="selection", mend="bring a log of more users")
+    value = terms.mean(axis=0)  # (P,)
+    draws = value + _deviations(sums, n_resamples, seed) / n  # (R, P)
+    winner = draws.argmax(axis=1)
+    first = int(value.argmax())
+    # Standard errors of values and of all differences, from the sums: no noise of resampling in them.
+    covariance = count / (count - 1) * (sums.T @ sums) / n**2  # (P, P)
+    variance = np.diag(covariance)
+    between = np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 0.0))
+    moved = draws - value
+    reach = _quantile_of_maximum(moved, between, level)  # of all pairs
+    reach_values = float(
+        np.quantile(np.max(np.abs(moved) / np.where(variance > 0, np.sqrt(variance), np.inf), axis=1), level)
+    )
+    lead = value[:, None] - value[None, :]  # (P, P) row minus column
+    beaten = (lead.T - reach * between > 0).any(axis=1)  # some other is surely better
+    order = np.argsort(-value, kind="stable")
+    second = int(order[1])
+    optimism = float(moved[np.arange(len(draws)), winner].mean())
+    error = float(np.sqrt(variance[first]))
+    gap, gap_error = float(lead[first, second]), float(between[first, second])
+    return Selection(
+        names=names,
+        value=value,
+        best=names[first],
+        probability_best=np.bincount(winner, minlength=width) / len(draws),
+        regret=(draws.max(axis=1)[:, None] - draws).mean(axis=0),
+        possible=tuple(names[p] for p in order if not beaten[p]),
+        corrected=_interval(
+            float(value[first]) - optimism,
+            float(value[first]),
+            reach_values * error,
+            error,
+            level,
+            count,
+            "simultaneous over policies",
+        ),
+        margin=_interval(gap, gap, reach * gap_error, gap_error, level, count, "simultaneous over pairs"),
+        level=level,
+    )
+
+
+def _interval(
+    value: float, centre: float, reach: float, error: float, level: float, count: int, method: str
+) -> Interval:
+    return Interval(
+        value=value,
+        low=min(value, centre - reach),
+        high=max(value, centre + reach),
+        standard_error=error,
+        level=level,
+        n_clusters=count,
+        method=f"bootstrap over users, {method}",
+    )
+
+
+def _by_user(terms: NDArray[np.float64], users: NDArray[Any] | None) -> tuple[NDArray[np.float64], int]:
+    """(C, P) sums of the centred terms of each user, and C."""
+    centred = terms - terms.mean(axis=0)
+    if users is None:
+        return centred, centred.shape[0]
+    if users.shape != (terms.shape[0],):
+        raise InputError(
+            f"{users.shape} users for {terms.shape[0]} rows", where="selection", mend="pass one user a row"
+        )
+    _, dense = np.unique(users, return_inverse=True)
+    count = int(dense.max()) + 1
+    columns = [np.bincount(dense, weights=column, minlength=count) for column in centred.T]
+    return np.stack(columns, axis=1), count
+
+
+def _deviations(sums: NDArray[np.float64], n_resamples: int, seed: int) -> NDArray[np.float64]:
+    """(R, P) sums over resampled users."""
+    count = sums.shape[0]
+    rng = np.random.default_rng(seed)
+    out = np.empty((n_resamples, sums.shape[1]))
+    step = max(1, _CHUNK // count)
+    for start in range(0, n_resamples, step):
+        rows = slice(start, min(start + step, n_resamples))
+        counts = rng.multinomial(count, np.full(count, 1 / count), size=rows.stop - rows.start)
+        out[rows] = counts.astype(np.float64) @ sums
+    return out
+
+
+def _quantile_of_maximum(moved: NDArray[np.float64], between: NDArray[np.float64], level: float) -> float:
+    """Quantile over resamples of the largest |studentised difference| over all pairs."""
+    largest = np.zeros(len(moved))
+    width = moved.shape[1]
+    for p in range(width):
+        for q in range(p):
+            if between[p, q] > 0:
+                np.maximum(largest, np.abs(moved[:, p] - moved[:, q]) / between[p, q], out=largest)
+    return float(np.quantile(largest, level))
