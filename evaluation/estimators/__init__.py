@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evaluation.estimators.click_model import pbm_ips
+from evaluation.estimators.cressie_read import cressie_read, cressie_read_bounds
 from evaluation.estimators.doubly_robust import dm, dr, model_values, sndr
 from evaluation.estimators.result import Estimate, effective_sample_size, ratio_estimate
 from evaluation.estimators.sessions import pdis, tis, wpdis, wtis
@@ -17,6 +18,8 @@ __all__ = [
     "bips",
     "clipped_dr",
     "clipped_ips",
+    "cressie_read",
+    "cressie_read_bounds",
     "dm",
     "dr",
     "dros",
