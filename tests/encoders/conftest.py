@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -83,3 +84,29 @@ def shop(make_steps) -> Shop:
     click = rng.random((M, K)) < examined * (0.05 + 0.5 * truth[query[:, None], item])
     purchase = click & (rng.random((M, K)) < 0.2)
     return Shop(catalog, make_steps(query, item, click, purchase, queries), truth)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a BERT of two layers and random weights, whose vocabulary is the shop's words."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    words = sorted({word for text in (*shop.catalog.titles, *shop.steps.queries) for word in text.split()})
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    config = BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -1,0 +1,222 @@
+"""Fine-tuning a bi-encoder: queries and items are encoded apart, and meet in a dot product.
+
+With `q` and `i` unit vectors, as in `encoders.relevance`,
+
+    click_logit    = (q * w_click) @ i + b_click
+    purchase_logit = (q * w_purchase) @ i + b_purchase
+    ranking        = q @ i / temperature
+
+The ranking loss has a temperature of its own, because the scale that calibrates clicks is far too flat to rank a
+catalogue by.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from encoders.bert import BertEncoder, pool
+from encoders.groups import QueryGroup, draw_groups
+from encoders.relevance import Heads
+from encoders.tuning.batches import PairLookup, draw_batches
+from encoders.tuning.config import TuningConfig
+from encoders.tuning.examples import Examples
+from encoders.tuning.negatives import hard_negatives
+from encoders.tuning.objective import N_TASKS, Scores, Targets, batch_loss
+from encoders.tuning.processes import encode_together
+from encoders.tuning.trainer import History, WrapLoss, run_trainer
+from encoders.tuning.ways import merged, prepared
+
+__all__ = ["TunedEncoder", "digest_of", "positive_weight_of", "tune_bi_encoder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedEncoder:
+    """What fine-tuning leaves behind."""
+
+    encoder: BertEncoder
+    heads: Heads
+    history: History
+
+
+class _BiEncoder(torch.nn.Module):
+    """The network and the layers on top, giving the loss of a batch."""
+
+    def __init__(
+        self, bert: Any, heads: Heads, config: TuningConfig, *, positive_weight: float, distil: bool
+    ) -> None:
+        super().__init__()
+        self.bert = bert
+        self.weight = torch.nn.Parameter(
+            torch.from_numpy(np.stack([heads.click_weight, heads.purchase_weight]))
+        )
+        self.bias = torch.nn.Parameter(torch.tensor(heads.bias, dtype=torch.float32))
+        self.projection = torch.nn.Parameter(
+            torch.from_numpy(heads.projection.copy()), requires_grad=config.way == "head"
+        )
+        uncertain = config.task_weights == "uncertainty"
+        self.log_variance = torch.nn.Parameter(torch.zeros(N_TASKS)) if uncertain else None
+        # Not named `config`: the Trainer takes that for a Hugging Face model's and writes to it.
+        self.settings, self.positive_weight, self.distil = config, positive_weight, distil
+
+    def vectors(self, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Unit vectors (n, D), projected."""
+        encoded = encode_together(lambda part: pool(self.bert, part), tokens)
+        return torch.nn.functional.normalize(encoded.float() @ self.projection, dim=1)
+
+    def forward(
+        self,
+        query_tokens: dict[str, torch.Tensor],  # (G, L)
+        item_tokens: dict[str, torch.Tensor],  # (U, L')
+        targets: dict[str, torch.Tensor],  # each (G, U)
+    ) -> dict[str, torch.Tensor]:
+        q, i = self.vectors(query_tokens), self.vectors(item_tokens)  # (G, D), (U, D)
+        scores = Scores(
+            click=(q * self.weight[0]) @ i.T + self.bias[0],
+            purchase=(q * self.weight[1]) @ i.T + self.bias[1],
+            ranking=q @ i.T / self.settings.temperature,
+        )
+        known = Targets(**targets, present=torch.ones_like(targets["shown"]))
+        loss = batch_loss(
+            scores,
+            known,
+            self.settings,
+            positive_weight=self.positive_weight,
+            distil=self.distil,
+            log_variance=self.log_variance,
+        )
+        return {"loss": loss}
+
+
+class _Collate:
+    """Groups to the arguments of `_BiEncoder.forward`: the union of their items, against all their queries."""
+
+    def __init__(self, encoder: BertEncoder, examples: Examples) -> None:
+        self.encoder, self.examples, self.lookup = encoder, examples, PairLookup(examples)
+
+    def __call__(self, groups: Sequence[QueryGroup]) -> dict[str, Any]:
+        lists = self.lookup.lists(groups)
+        names = ("hits", "misses", "purchases", "gain", "teacher", "shown")
+        return {
+            "query_tokens": self.encoder.tokenize([self.examples.queries[q] for q in lists.query]),
+            "item_tokens": self.encoder.tokenize([self.examples.items[i] for i in lists.item]),
+            "targets": {name: getattr(lists, name) for name in names},
+        }
+
+
+def tune_bi_encoder(
+    encoder: BertEncoder,
+    examples: Examples,
+    config: TuningConfig | None = None,
+    *,
+    heads: Heads | None = None,
+    valid: Examples | None = None,
+    wrap_loss: WrapLoss | None = None,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> TunedEncoder:
+    """Fine-tune a copy of `encoder`.
+
+    Args:
+        encoder: Where to start from; it stays as it is.
+        examples: What to learn from; with `examples.teacher`, the ranking loss is replaced by the divergence from the
+            teacher's softmax over the known items of a query (distillation).
+        config: How.
+        heads: Layers on top to start from; by default the plain cosine, scaled by 10.
+        valid: Held-out examples; with them training stops early, and the best weights are kept.
+        wrap_loss: Takes the loss in its own hands, for adversarial training; see `encoders.tuning.trainer.WrapLoss`.
+        folder: For TensorBoard and checkpoints, to be resumed from; None writes nothing.
+        progress: Show a bar.
+
+    Raises:
+        InputError: Labels of one class, a missing library, a folder of another run, or too little memory.
+    """
+    config = config or TuningConfig()
+    examples.check()
+    heads = heads or _plain(encoder.width, examples)
+    tuned = copy.copy(encoder)
+    tuned.model = copy.deepcopy(encoder.model)
+    before = {name: tensor.detach().cpu().clone() for name, tensor in tuned.model.state_dict().items()}
+    negatives = hard_negatives(encoder, examples, config, progress=progress)
+    groups = draw_batches(examples, config, negatives)
+    judged: list[QueryGroup] = []
+    if valid is not None:
+        valid.check()
+        judged = draw_groups(
+            valid.pairs, max_pairs=config.max_pairs, items_per_query=config.items_per_query, seed=config.seed
+        )
+    bert = prepared(tuned.model, config)
+    module = _BiEncoder(
+        bert,
+        heads,
+        config,
+        positive_weight=positive_weight_of(examples, config),
+        distil=examples.teacher is not None,
+    )
+    history = run_trainer(
+        module,
+        bert,
+        groups,
+        _Collate(encoder, examples),
+        config,
+        device=encoder.device,
+        valid=judged,
+        valid_collate=None if valid is None else _Collate(encoder, valid),
+        wrap_loss=wrap_loss,
+        folder=folder,
+        fingerprint=digest_of(encoder.fingerprint, examples),
+        progress=progress,
+    )
+    tuned.model = merged(module.bert, config).to(encoder.device).eval()
+    if config.way in ("all", "last") and config.keep > 0.0:
+        with torch.no_grad():
+            for name, tensor in tuned.model.state_dict().items():
+                if tensor.is_floating_point():
+                    tensor.lerp_(before[name].to(tensor.device), config.keep)
+    tuned.weights_changed()
+    weight = module.weight.detach().cpu().numpy()
+    learned = replace(
+        heads,
+        projection=module.projection.detach().cpu().numpy().copy(),
+        click_weight=weight[0].copy(),
+        purchase_weight=weight[1].copy(),
+        bias=module.bias.detach().cpu().numpy().astype(np.float64),
+    )
+    return TunedEncoder(encoder=tuned, heads=learned, history=history)
+
+
+def positive_weight_of(examples: Examples, config: TuningConfig) -> float:
+    """What a hit counts against a miss."""
+    if config.positive_weight is not None:
+        return config.positive_weight
+    return float(examples.pairs.misses.sum() / max(examples.pairs.clicks.sum(), 1e-12))
+
+
+def digest_of(fingerprint: str, examples: Examples) -> str:
+    """Digest of model and examples: which run a folder belongs to."""
+    digest = hashlib.sha256(fingerprint.encode())
+    for texts in (examples.queries, examples.items):
+        digest.update("\0".join(texts).encode("utf-8", "surrogatepass"))
+    pairs = examples.pairs
+    for array in (pairs.query, pairs.item, pairs.exposure, pairs.clicks, pairs.purchases, examples.gain):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    if examples.teacher is not None:
+        digest.update(np.ascontiguousarray(examples.teacher).tobytes())
+    return digest.hexdigest()
+
+
+def _plain(width: int, examples: Examples) -> Heads:
+    def logit(hits: float, misses: float) -> float:
+        return float(np.log((hits + 0.5) / (misses + 0.5)))
+
+    pairs = examples.pairs
+    clicks, bought = float(pairs.clicks.sum()), float(pairs.purchases.sum())
+    bias = logit(clicks, float(pairs.misses.sum())), logit(bought, clicks - bought)
+    return Heads.plain(width, click_scale=10.0, purchase_scale=0.0, bias=bias)
