@@ -1,78 +1,107 @@
 """Which estimator to rank policies by: the one of least variance whose assumption the log does not refute.
 
-How users look at a page is a fact about users, not about a policy: if the item-wise figure (SNIIPS) and the cascade
-figure (SNRIPS) of any policy differ by more than chance, items of a page influence each other, and item-wise figures of
-all policies are doubted. So the log's own disagreement chooses: SNIIPS, then SNRIPS, then SNSIPS.
+How users look at a page is a fact about users, not about a policy. If IIPS, RIPS and SIPS disagree more than chance
+explains for any policy (`evaluation.disagreement`), items of a page influence each other, and item-wise figures of all
+policies are doubted. So the log itself chooses: SNIIPS, then SNRIPS, then SNSIPS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evaluation.intervals import paired_difference
-from evaluation.log_judgement import JudgedPolicy
+from numpy.typing import NDArray
+
+from evaluation.disagreement import Disagreement, Structure, disagreement_test
 
 if TYPE_CHECKING:
     from evaluation.estimators.registry import EstimatorEntry
+    from evaluation.estimators.result import Estimate
+    from evaluation.log_judgement import Figure, JudgedPolicy
 
-__all__ = ["choose_estimator", "disagreement"]
+__all__ = ["choose_estimator", "structure_of"]
+
+_ESTIMATORS: dict[Structure, str] = {"independent": "sniips", "cascade": "snrips", "whole slate": "snsips"}
+_LAST = 100  # rank of those that are never chosen unasked
 
 
-def disagreement(
-    judged: Mapping[str, JudgedPolicy], first: str, second: str, *, level: float = 0.95
-) -> tuple[str, ...]:
-    """Policies for which two estimators that both can be believed differ by more than chance, all tested at once.
+def structure_of(
+    estimates: Mapping[str, Estimate],
+    figures: Mapping[str, Figure],
+    users: NDArray[Any],
+    *,
+    level: float = 0.95,
+) -> Disagreement | None:
+    """The test of one policy's estimates under different assumptions; None where no two of them have support.
 
-    The level is shared among the policies (Bonferroni): where the two estimate the same, a false alarm for any policy
-    has probability 1 - level at most.
+    Args:
+        estimates: By name.
+        figures: The same, with their diagnostics: without support nothing can be compared.
+        users: (M,) user of each page.
+        level: Confidence level of this policy's test.
     """
-    pairs = [
-        (name, one.figures[first], one.figures[second])
-        for name, one in judged.items()
-        if first in one.figures and second in one.figures
-    ]
-    pairs = [(name, a, b) for name, a, b in pairs if a.believed and b.believed]
-    found = []
-    for name, a, b in pairs:
-        shared = 1 - (1 - level) / len(pairs)
-        gap = paired_difference(a.terms, b.terms, clusters=a.users, level=shared)
-        # Equal policies give equal terms up to rounding, whose difference is no finding.
-        if gap.excludes_zero and abs(gap.value) > 1e-9 * max(1.0, abs(a.value)):
-            found.append(name)
-    return tuple(found)
+    found = {
+        structure: estimates[name]
+        for structure, name in _ESTIMATORS.items()
+        if name in estimates and name in figures and figures[name].supported
+    }
+    return disagreement_test(found, clusters=users, level=level) if len(found) > 1 else None
 
 
 def choose_estimator(
     judged: Mapping[str, JudgedPolicy], entries: Sequence[EstimatorEntry], *, level: float = 0.95
 ) -> tuple[str, str, tuple[str, ...]]:
-    """The estimator to rank by, why, and notes for the reader; an empty name where no figure can be believed.
+    """The estimator to rank by, why, and notes for the reader; an empty name where the log supports no figure.
+
+    The level is shared among the policies (Bonferroni): where users look at items one by one, another estimator is
+    chosen for any policy's sake with probability 1 - level at most.
 
     Args:
         judged: The figures.
         entries: The estimators that were used.
-        level: Of the test of disagreement.
+        level: Of the tests of all policies together.
     """
-    ladder = [entry for entry in sorted(entries, key=lambda e: e.rank) if entry.rank < 100]
+    ladder = [entry for entry in sorted(entries, key=lambda e: e.rank) if entry.rank < _LAST]
     ladder = ladder or list(entries)[:1]
-    usable = [
-        entry
-        for entry in ladder
-        if any(entry.name in one.figures and one.figures[entry.name].believed for one in judged.values())
+
+    def count(name: str, *, sound: bool) -> int:
+        found = [one.figures[name] for one in judged.values() if name in one.figures]
+        return sum(one.believed if sound else one.supported for one in found)
+
+    usable = [e for e in ladder if count(e.name, sound=True)] or [
+        e for e in ladder if count(e.name, sound=False)
     ]
     if not usable:
-        return "", "no estimator gives a figure that can be believed", ()
-    notes: list[str] = []
-    chosen = usable[0]
-    for weaker in usable[1:]:
-        doubted = disagreement(judged, chosen.name, weaker.name, level=level)
-        if not doubted:
-            continue
-        notes.append(
-            f"{chosen.name.upper()} and {weaker.name.upper()} differ by more than chance for {', '.join(doubted)}: "
-            f"items of a page seem to influence each other, which biases {chosen.name.upper()} (it assumes that "
-            f"{chosen.assumes}). Policies are ranked by {weaker.name.upper()}."
+        return "", "the log supports no figure of any policy", ()
+    names = [entry.name for entry in usable]
+    tests = {name: one.disagreement for name, one in judged.items() if one.disagreement is not None}
+    refuting = {
+        name: test
+        for name, test in tests.items()
+        if test is not None and test.p_value < (1 - level) / len(tests)
+    }
+    if not refuting:
+        return names[0], _why(usable[0]), ()
+    wanted = max((_ESTIMATORS[test.supported] for test in refuting.values()), key=_order)
+    stronger = [entry for entry in usable if _order(entry.name) >= _order(wanted)]
+    chosen = stronger[0] if stronger else usable[-1]
+    words = "; ".join(f"{name}: {test.words}" for name, test in refuting.items())
+    note = (
+        f"Items of a page seem to influence each other, which biases item-wise figures ({words}) Policies are ranked "
+        f"by {chosen.name.upper()}."
+    )
+    if not stronger:
+        note += (
+            f" {wanted.upper()}, which would not be biased, has no support here: believe no figure too much."
         )
-        chosen = weaker
-    why = f"the least variable whose assumption ({chosen.assumes}) this log does not refute"
-    return chosen.name, why, tuple(notes)
+    return chosen.name, _why(chosen), (note,)
+
+
+def _why(entry: EstimatorEntry) -> str:
+    return f"the least variable whose assumption ({entry.assumes}) this log does not refute"
+
+
+def _order(name: str) -> int:
+    """Place among the assumptions, the strongest first; others stand before all."""
+    order = list(_ESTIMATORS.values())
+    return order.index(name) if name in order else -1

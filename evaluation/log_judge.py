@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
-from evaluation.assumptions import choose_estimator
+from evaluation.assumptions import choose_estimator, structure_of
+from evaluation.diagnostics import TrustLimits, diagnose, measure_overlap
 from evaluation.estimators.registry import EstimatorEntry, entry_of, fitting, why_unfit
 from evaluation.evidence import Evidence, gather_evidence
-from evaluation.intervals import estimate_interval, mean_interval
-from evaluation.log_judgement import Figure, JudgedPolicy, LogJudgement, Overlap
-from evaluation.support import SupportLimits, cluster_ess, rows_with_propensities, why_unsupported
+from evaluation.intervals import IntervalConfig, make_interval, mean_interval
+from evaluation.log_judgement import Figure, JudgedPolicy, LogJudgement
+from evaluation.support import rows_with_propensities
 
 if TYPE_CHECKING:
     from agents.base import Policy
     from behavior.catalog import Catalog
     from behavior.log import InteractionLog
     from envs.observation import Observation
+    from evaluation.estimators.result import Estimate
 
-__all__ = ["LogJudge", "overlap_of"]
-
-_EDGES = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 25)])
+__all__ = ["LogJudge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,10 @@ class LogJudge:
     """Those asked for; all that fit where there are none."""
     purchase_weight: float = 5.0
     """The reward is clicks + this x purchases."""
-    limits: SupportLimits = field(default_factory=SupportLimits)
+    limits: TrustLimits = field(default_factory=TrustLimits)
     """When a figure is not believed."""
+    interval: IntervalConfig = field(default_factory=IntervalConfig)
+    """How intervals are made; differences and lifts are always Student's."""
     few_events: int = 30
     """Fewer logged clicks that carry weight than this: the figure stands, with a warning."""
 
@@ -157,18 +159,18 @@ class LogJudge:
             evidence = found
             judged[name] = self._judged(name, source, found)
         entries = self.estimators or (fitting(evidence) if evidence is not None else ())
-        chosen, why, notes = choose_estimator(judged, entries, level=self.limits.level)
+        chosen, why, notes = choose_estimator(judged, entries, level=self.interval.level)
         total = self._total(steps)
         return LogJudgement(
             policies=judged,
             chosen=chosen,
             why_chosen=why,
-            logged=mean_interval(total, clusters=steps.user, level=self.limits.level),
+            logged=mean_interval(total, clusters=steps.user, level=self.interval.level),
             per="impression" if steps.single_impressions else "page",
             n_pages=steps.n_steps,
             n_users=int(np.unique(steps.user).size),
             purchase_weight=self.purchase_weight,
-            level=self.limits.level,
+            level=self.interval.level,
             notes=(*self._log_notes(len(known)), *notes),
         )
 
@@ -213,47 +215,49 @@ class LogJudge:
                 raise InputError(refused[0], where=f"estimators for {name}", mend="choose others, or none")
         else:
             entries, refused = fitting(evidence), []
-        figures = {entry.name: self._figure(entry, evidence) for entry in entries}
-        weights = evidence.item[1] / evidence.item[0]
-        shown = weights > 0
+        estimates, figures = {}, {}
+        for entry in entries:
+            try:
+                estimates[entry.name] = entry.call(evidence)
+            except InputError as error:
+                # Sessions may lack pages, which single pages do not mind; what is wrong with those is the log's fault.
+                if entry.per == "page" or self.estimators:
+                    raise
+                refused.append(f"{entry.name} was left out: {error.what}.")
+                continue
+            figures[entry.name] = self._figure(entry, estimates[entry.name], evidence)
+        shown = evidence.item[1] > 0
         events = int(evidence.slates.click[shown].sum())
         warnings = [*refused, *evidence.notes()]
         if events < self.few_events:
             warnings.append(f"Only {events} logged clicks carry weight: these figures prove very little.")
+        overlapping = next((estimates[n] for n in ("sniips", "snips", *estimates) if n in estimates), None)
         return JudgedPolicy(
             name=name,
             source=source,
             figures=figures,
-            overlap=overlap_of(weights),
+            overlap=None if overlapping is None else measure_overlap(overlapping),
+            disagreement=structure_of(estimates, figures, evidence.users, level=self.interval.level),
             warnings=tuple(warnings),
         )
 
-    def _figure(self, entry: EstimatorEntry, evidence: Evidence) -> Figure:
-        estimate = entry.call(evidence)
-        users, total = evidence.users, evidence.total
-        level = self.limits.level
-        per = "impression" if evidence.single else entry.per
+    def _figure(self, entry: EstimatorEntry, estimate: Estimate, evidence: Evidence) -> Figure:
+        users, total, level = evidence.users, evidence.total, self.interval.level
+        if entry.per == "session":  # its rows are the sessions, sorted by label
+            _, first, row = np.unique(evidence.steps.session, return_index=True, return_inverse=True)
+            users, total = users[first], np.bincount(row, weights=total).astype(np.float64)
         return Figure(
             estimator=entry.name,
-            per=per,
-            interval=estimate_interval(estimate, clusters=users, level=level),
+            per="impression" if evidence.single else entry.per,
+            interval=make_interval(estimate, clusters=users, config=self.interval),
             lift=mean_interval(estimate.terms - total, clusters=users, level=level),
-            reason=why_unsupported(estimate, users, self.limits, has_mean_one=entry.weights_mean_one),
-            ess=estimate.ess,
-            ess_users=cluster_ess(estimate.weights, users),
-            max_weight=estimate.max_weight,
-            mean_weight=estimate.mean_weight,
+            diagnostics=diagnose(
+                estimate,
+                clusters=users,
+                limits=self.limits,
+                has_mean_one=entry.weights_mean_one,
+                reward=total if bool((total >= 0).all()) else None,
+            ),
             terms=estimate.terms,
             users=users,
         )
-
-
-def overlap_of(weights: NDArray[np.float64]) -> Overlap:
-    """How weights of any shape are spread over bins, by number and by mass."""
-    flat = weights.ravel()
-    edges = _EDGES.copy()
-    at = np.clip(np.searchsorted(edges, flat, side="right") - 1, 0, len(edges) - 2)
-    rows = np.bincount(at, minlength=len(edges) - 1) / max(1, flat.size)
-    whole = float(flat.sum())
-    mass = np.bincount(at, weights=flat, minlength=len(edges) - 1) / (whole if whole > 0 else 1.0)
-    return Overlap(edges=edges, rows=rows, mass=mass)

@@ -16,22 +16,12 @@ from behavior.errors import InputError
 from evaluation.intervals import Interval, paired_difference
 
 if TYPE_CHECKING:
+    from evaluation.diagnostics import Diagnostics, Overlap
+    from evaluation.disagreement import Disagreement
     from evaluation.outcomes import OnlineResult
     from evaluation.selection import Selection
 
-__all__ = ["Figure", "JudgedPolicy", "LogJudgement", "Overlap"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overlap:
-    """How importance weights are spread: what a log says of a policy before any reward is looked at."""
-
-    edges: NDArray[np.float64]
-    """(B + 1,) ends of the bins of weights; the first bin holds zeros too, the last all that is larger."""
-    rows: NDArray[np.float64]
-    """(B,) share of logged items in each bin."""
-    mass: NDArray[np.float64]
-    """(B,) share of the policy's own choices, the weights' sum, in each bin; zeros where there is no weight."""
+__all__ = ["Figure", "JudgedPolicy", "LogJudgement"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +33,11 @@ class Figure:
     per: str
     """What the value is per: page, impression or session."""
     interval: Interval
-    """The value; whether it may be believed is said by `reason`."""
+    """The value; whether it may be believed is said by `diagnostics`."""
     lift: Interval
     """The value minus that of the logging policy on the same rows."""
-    reason: str
-    """Why the figure cannot be believed; empty where it can."""
-    ess: float
-    """Effective sample size in rows, the smallest over positions."""
-    ess_users: float
-    """Effective number of users, the smallest over positions."""
-    max_weight: float
-    """Largest importance weight."""
-    mean_weight: float
-    """Mean importance weight, the smallest over positions."""
+    diagnostics: Diagnostics
+    """Whether it may be believed, and what its weights are like."""
     terms: NDArray[np.float64]
     """(n,) one term a row (page or session) with mean `value`."""
     users: NDArray[np.int64]
@@ -68,8 +50,18 @@ class Figure:
 
     @property
     def believed(self) -> bool:
-        """Whether the figure may be read."""
-        return not self.reason
+        """Whether the figure may be read with its interval."""
+        return self.diagnostics.sound
+
+    @property
+    def supported(self) -> bool:
+        """Whether the log can say anything: the figure may still be doubtful."""
+        return self.diagnostics.trust != "no support" and bool(np.isfinite(self.value))
+
+    @property
+    def reason(self) -> str:
+        """Why the figure cannot be believed; empty where it can."""
+        return "; ".join(self.diagnostics.reasons)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +75,9 @@ class JudgedPolicy:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     """By estimator; empty where the log can say nothing at all."""
     overlap: Overlap | None = None
-    """Of the weights that the item-wise estimators have; None where there are none."""
+    """Of the weights that its figures are made with; None where there are none."""
+    disagreement: Disagreement | None = None
+    """Do estimators under different assumptions on users agree? None where there are no two to compare."""
     reason: str = ""
     """Why there are no figures; empty where there are."""
     warnings: tuple[str, ...] = ()
@@ -138,19 +132,29 @@ class LogJudgement:
     def believed(self, estimator: str = "") -> tuple[str, ...]:
         """Policies whose figure can be believed, the best first."""
         found = {name: self.figure(name, estimator) for name in self.policies}
-        values = {name: one.value for name, one in found.items() if one is not None and one.believed}
-        return tuple(sorted(values, key=lambda name: -values[name]))
+        return _by_value({name: one for name, one in found.items() if one is not None and one.believed})
+
+    def doubtful(self, estimator: str = "") -> tuple[str, ...]:
+        """Policies that the log says something of, with an interval that may be too narrow; the best first."""
+        found = {name: self.figure(name, estimator) for name in self.policies}
+        return _by_value(
+            {
+                name: one
+                for name, one in found.items()
+                if one is not None and one.supported and not one.believed
+            }
+        )
 
     def ranking(self, estimator: str = "") -> tuple[str, ...]:
-        """All policies: those that can be believed, best first; behind them the others, in the order given."""
-        first = self.believed(estimator)
+        """All policies: those to be believed, best first; behind them the doubtful; then those without support."""
+        first = (*self.believed(estimator), *self.doubtful(estimator))
         return (*first, *(name for name in self.policies if name not in first))
 
     def difference(self, first: str, second: str, estimator: str = "") -> Interval:
         """Paired difference `first - second` on the same rows of the log, over users.
 
         Raises:
-            InputError: One of the two has no figure by this estimator, or was judged on other rows.
+            InputError: One of the two has no figure by this estimator.
         """
         name = estimator or self.chosen
         found = [self.figure(policy, name) for policy in (first, second)]
@@ -183,3 +187,7 @@ class LogJudgement:
             level=self.level,
             seed=seed,
         )
+
+
+def _by_value(figures: Mapping[str, Figure]) -> tuple[str, ...]:
+    return tuple(sorted(figures, key=lambda name: -figures[name].value))

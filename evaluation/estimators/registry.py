@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from behavior.errors import InputError
 from evaluation.estimators.result import Estimate
+from evaluation.estimators.sessions import pdis, wpdis
 from evaluation.estimators.single import ips, snips
 from evaluation.estimators.slate import iips, rips, sips, sniips, snrips, snsips
 
@@ -145,7 +148,7 @@ def _plug_in(name: str) -> EstimatorEntry:
                 where=name,
                 mend="it is called with one argument, evaluation.evidence.Evidence, and returns an Estimate",
             ) from error
-        if not isinstance(found, Estimate) or found.terms.shape[0] != evidence.steps.n_steps:
+        if not isinstance(found, Estimate) or np.asarray(found.terms).shape[0] != evidence.steps.n_steps:
             raise InputError(
                 f"the estimator returned {type(found).__name__}, expected an Estimate with one term a row",
                 where=name,
@@ -170,6 +173,17 @@ def _cascade(function: Callable[..., Estimate]) -> Callable[[Evidence], Estimate
     return call
 
 
+def _session(function: Callable[..., Estimate]) -> Callable[[Evidence], Estimate]:
+    def call(evidence: Evidence) -> Estimate:
+        assert evidence.cascade is not None
+        steps = evidence.steps
+        return function(
+            evidence.reward, *evidence.cascade, session=steps.session, step=steps.step, carry=evidence.slate
+        )
+
+    return call
+
+
 def _slate(function: Callable[..., Estimate]) -> Callable[[Evidence], Estimate]:
     def call(evidence: Evidence) -> Estimate:
         assert evidence.slate is not None
@@ -181,6 +195,7 @@ def _slate(function: Callable[..., Estimate]) -> Callable[[Evidence], Estimate]:
 _OVERLAP = "propensities are right, and the log can show whatever the policy would"
 _ITEM = "a position's reward depends on its own item and position only"
 _CASCADE = "a position's reward depends on the items down to it only"
+_SESSION = "within a page, rewards depend on the items down to theirs; overlap of all pages of a session"
 _WHOLE = "nothing of how users look at a page"
 
 for _entry in (
@@ -197,6 +212,10 @@ for _entry in (
     EstimatorEntry(name="sips", call=_slate(sips), needs="slate", assumes=_WHOLE),
     EstimatorEntry(
         name="snsips", call=_slate(snsips), needs="slate", assumes=_WHOLE, normalised=True, rank=30
+    ),
+    EstimatorEntry(name="pdis", call=_session(pdis), needs="session", assumes=_SESSION, per="session"),
+    EstimatorEntry(
+        name="wpdis", call=_session(wpdis), needs="session", assumes=_SESSION, normalised=True, per="session"
     ),
 ):
     register(_entry)
