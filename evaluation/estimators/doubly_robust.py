@@ -162,24 +162,26 @@ def model_values(
     return table[np.arange(n), shown], policy
 
 
-def item_numbers(action: ArrayLike, *, n: int, n_items: int, where: str) -> NDArray[np.intp]:
-    """Item numbers (n,) within 0 to A - 1, of which the log shows at least two."""
+def item_numbers(
+    action: ArrayLike, *, n: int, n_items: int, where: str, name: str = "action", choice: bool = True
+) -> NDArray[np.intp]:
+    """Numbers (n,) within 0 to A - 1; where `choice`, a log that shows a single item is refused."""
     shown = np.asarray(action)
     if shown.shape != (n,) or not np.issubdtype(shown.dtype, np.integer):
         raise InputError(
-            f"`action` has shape {shown.shape} and type {shown.dtype}, expected ({n},) whole numbers",
+            f"`{name}` has shape {shown.shape} and type {shown.dtype}, expected ({n},) whole numbers",
             where=where,
-            mend="Pass the number of the item that each row shows.",
+            mend="Pass the number of what each row shows.",
         )
     outside = (shown < 0) | (shown >= n_items)
     if outside.any():
         row = int(np.argmax(outside))
         raise InputError(
-            f"`action` is {shown[row]}, expected 0 to {n_items - 1}",
+            f"`{name}` is {shown[row]}, expected 0 to {n_items - 1}",
             where=f"{where}, row {row}",
-            mend="Number the items as the columns of q and of the distributions.",
+            mend="Number by the columns of predictions and probabilities.",
         )
-    if n and np.all(shown == shown[0]):
+    if choice and n and np.all(shown == shown[0]):
         raise InputError(
             f"every row shows item {shown[0]}",
             where=where,
