@@ -19,7 +19,7 @@ from numba import njit, prange
 
 from simulators.kernels.twins import Twin
 
-__all__ = ["log_cascade", "marginals", "slate_marginals", "top_k"]
+__all__ = ["log_cascade", "marginals", "prefix_sets", "slate_marginals", "top_k"]
 
 # Everything before exp(_START) is negligible: position 0 is exact, and for k >= 1 the integrand falls like
 # exp(2x) on the left, so what is cut off is exp(2 * _START) = 5e-12 of the marginal.
@@ -28,6 +28,7 @@ _START = -13.0
 _UNFINISHED = 1e-17
 _RUNG = 4.0  # a clock with rate * time = exp(4) has rung but for 2e-24
 _MAX_EXP = 700.0
+_OVER = 60.0  # rate * time after which a clock that has not rung adds nothing: exp(-60) = 1e-26
 
 
 @njit(cache=True)
@@ -197,6 +198,61 @@ def _marginals_row(scores: Any, h: Any, out: Any) -> None:
         if prefix[N].sum() < _UNFINISHED:
             break
         x += h
+
+
+@njit(cache=True)
+def _prefix_sets_row(scores: Any, slate: Any, h: Any, out: Any) -> None:
+    """The first k clocks to ring are the first k of the slate in any order, and the next is its next item.
+
+    The integrand of position k is `v_k exp(-rest t) prod_{j < k} (1 - exp(-v_j))`, with `rest` the rate of all that
+    has not rung, the item itself included.
+    """
+    N, K = scores.shape[0], slate.shape[0]
+    out[:] = 0.0
+    log_w, _ = _log_weights(scores)
+    chosen = np.zeros(N, np.bool_)
+    for k in range(K):
+        n = slate[k]
+        if n < 0 or n >= N or chosen[n] or log_w[n] == -np.inf:
+            K = k  # a repeat or a masked candidate cannot be drawn, nor anything below it
+            break
+        chosen[n] = True
+    if K == 0:
+        return
+    out[0] = math.exp(log_w[slate[0]])
+    if K == 1:
+        return
+    log_rest = np.empty(K)
+    unchosen = log_w.copy()
+    for k in range(K):
+        unchosen[slate[k]] = -np.inf
+    rest = _log_sum(unchosen)
+    for back in range(K):  # added up from the back: nothing cancels
+        k = K - 1 - back
+        rest = _log_add(rest, log_w[slate[k]])
+        log_rest[k] = rest
+    x = _START
+    while True:
+        rung, alive = 1.0, False
+        for k in range(K):
+            v = math.exp(min(log_w[slate[k]] + x, _MAX_EXP))
+            if k > 0:
+                left = math.exp(min(log_rest[k] + x, _MAX_EXP))
+                density = h * v * math.exp(-left) * rung
+                out[k] += density
+                # Past its peak the integrand falls faster than exp(-left); before it, it still rises.
+                alive = alive or left < _OVER
+            rung *= -math.expm1(-v)
+        if not alive:
+            break
+        x += h
+
+
+@Twin
+def prefix_sets(scores: Any, slates: Any, h: Any, out: Any) -> None:
+    """Probability (B, K) of the items above each position of the slates in any order, then the item there."""
+    for b in prange(scores.shape[0]):
+        _prefix_sets_row(scores[b], slates[b], h, out[b])
 
 
 @Twin

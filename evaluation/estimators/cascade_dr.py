@@ -5,7 +5,7 @@ With `w_k` the cascade weight down to position k (`w_0 = 1`) and any reward mode
     Cascade-DR = mean(sum_k w_k (r_k - q_k(a_k)) + w_{k-1} sum_a pi_e(a | x, a_1..a_{k-1}) q_k(a))
 
 (Kiyohara, Saito, Matsuhiro, Narita, Shimizu, Yamamoto: Doubly robust off-policy evaluation for ranking policies
-under the cascade behavior model, WSDM 2022, equation 6.) The model that makes the weights matter least foretells
+under the cascade behavior model, WSDM 2022.) The model that makes the weights matter least foretells
 the rewards of position k *and all below it* under the policy judged, given the items down to k.
 """
 

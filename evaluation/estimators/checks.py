@@ -11,6 +11,7 @@ from behavior.errors import InputError
 
 __all__ = [
     "SLACK",
+    "SupportWarning",
     "check_actions",
     "check_distribution",
     "check_finite",
@@ -23,6 +24,11 @@ __all__ = [
 
 SLACK = 1e-9
 """Products of many floats may pass 1, and sums of many probabilities may miss it, by rounding."""
+
+
+class SupportWarning(UserWarning):
+    """A figure that cannot be believed: the policy judged does what the log could never show."""
+
 
 _SHAPES = {
     1: "(rows,)",

@@ -1,23 +1,35 @@
-"""IPS through a position-based click model: an item's clicks are shared between the positions it may hold.
+"""IPS through click models: what the model knows of users lets pages share weight that are not the same.
 
-With examination `theta_k`, and `p(i, j)` the probability that item i stands at position j,
+Position-based model, with examination `theta_k`, and `p(i, j)` the probability that item i stands at position j:
 
     PBM-IPS = mean(sum_k r_k * sum_j theta_j p_e(i_k, j) / sum_j theta_j p_b(i_k, j))
 
 (Li, Abbasi-Yadkori, Kveton, Muthukrishnan, Vinay, Wen: Offline evaluation of ranking policies with click
 models, KDD 2018, equation 11.)
+
+Cascade model (Craswell, Zoeter, Taylor, Ramsey: An experimental comparison of click position-bias models, WSDM 2008):
+a reader goes down the page until an item satisfies. Whether position k is read depends on *which* items
+stand above it, not on their order, so the cascade weight is averaged over that order:
+
+    CM-IPS = mean(sum_k r_k P_e({i_1..i_{k-1}} above, i_k at k) / P_b({i_1..i_{k-1}} above, i_k at k))
+
+This weight is the conditional mean of RIPS's given those items, so its variance is at most RIPS's (Rao-Blackwell).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
+from evaluation.estimators.blocks import Block, estimate_rows
 from evaluation.estimators.checks import check_probabilities, check_reward, check_same_rows
-from evaluation.estimators.result import Estimate, ratio_estimate
+from evaluation.estimators.result import Estimate
+from evaluation.estimators.weighting import weighted_estimate
 
-__all__ = ["pbm_ips"]
+__all__ = ["cm_ips", "pbm_ips", "sncm_ips", "snpbm_ips"]
 
 
 def pbm_ips(
@@ -35,24 +47,120 @@ def pbm_ips(
         evaluation: (n, K, K) the same under the policy judged.
         examination: (K,) probability that a position is looked at, above 0 somewhere.
     """
-    r = check_reward(reward, ndim=2, where="PBM-IPS")  # (n, K)
-    b = check_probabilities(logging, name="logging", ndim=3, positive=False, where="PBM-IPS")
-    e = check_probabilities(evaluation, name="evaluation", ndim=3, positive=False, where="PBM-IPS")
-    theta = check_probabilities(examination, name="examination", ndim=1, positive=False, where="PBM-IPS")
-    check_same_rows("PBM-IPS", logging=b, evaluation=e)
+    return _position_based("PBM-IPS", reward, logging, evaluation, examination, normalise=False)
+
+
+def snpbm_ips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, examination: ArrayLike
+) -> Estimate:
+    """Self-normalised PBM-IPS: each position's weighted clicks over its mean weight; arguments as for `pbm_ips`.
+
+    A position's weights do not average 1 by themselves (an item may move to another position), only their sum
+    weighted by examination does: `sum_k theta_k w_k` over `sum_k theta_k`. That is what is divided by.
+    """
+    return _position_based("SNPBM-IPS", reward, logging, evaluation, examination, normalise=True)
+
+
+@dataclass(frozen=True)
+class _PositionBased:
+    name: str
+    reward: NDArray[np.float64]  # (n, K)
+    logging: NDArray[np.float64]  # (n, K, K)
+    evaluation: NDArray[np.float64]  # (n, K, K)
+    examination: NDArray[np.float64]  # (K,)
+    normalise: bool
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.reward.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.reward.shape[1]) ** 2
+
+    def block(self, rows: slice) -> Block:
+        theta = self.examination
+        bottom, top = self.logging[rows] @ theta, self.evaluation[rows] @ theta  # (m, K)
+        if (bottom <= 0).any():
+            row, position = (int(i) for i in np.argwhere(bottom <= 0)[0])
+            raise InputError(
+                "a shown item has no chance of being examined under the logging policy",
+                where=f"{self.name}, row {rows.start + row}, position {position}",
+                mend="Correct the logged propensities, or the examination probabilities.",
+            )
+        w = top / bottom
+        if not self.normalise:
+            return Block(w, w * self.reward[rows], None)
+        total = (w * self.reward[rows]) @ np.ones(w.shape[1])
+        return Block(w, total[:, None], ((w @ theta) / theta.sum())[:, None])
+
+
+def _position_based(
+    name: str,
+    reward: ArrayLike,
+    logging: ArrayLike,
+    evaluation: ArrayLike,
+    examination: ArrayLike,
+    *,
+    normalise: bool,
+) -> Estimate:
+    r = check_reward(reward, ndim=2, where=name)  # (n, K)
+    b = check_probabilities(logging, name="logging", ndim=3, positive=False, where=name)
+    e = check_probabilities(evaluation, name="evaluation", ndim=3, positive=False, where=name)
+    theta = check_probabilities(examination, name="examination", ndim=1, positive=False, where=name)
+    check_same_rows(name, logging=b, evaluation=e)
     if b.shape != (*r.shape, r.shape[1]) or theta.shape != (r.shape[1],):
         raise InputError(
             f"reward {r.shape}, logging {b.shape} and examination {theta.shape} do not go together",
-            where="PBM-IPS",
+            where=name,
             mend="Pass (n, K), (n, K, K) and (K,).",
         )
-    bottom = (b * theta).sum(axis=2)  # (n, K) how often the log let this item be seen
-    if (bottom <= 0).any():
-        row, position = (int(i) for i in np.argwhere(bottom <= 0)[0])
-        raise InputError(
-            "a shown item has no chance of being examined under the logging policy",
-            where=f"PBM-IPS, row {row}, position {position}",
-            mend="Correct the logged propensities, or the examination probabilities.",
-        )
-    w = (e * theta).sum(axis=2) / bottom  # (n, K)
-    return ratio_estimate("PBM-IPS", weights=w, numerator=w * r, denominator=np.ones_like(w))
+    return estimate_rows(name, _PositionBased(name, r, b, e, theta, normalise))
+
+
+def cm_ips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
+) -> Estimate:
+    """Click-model IPS under the cascade model.
+
+    Unbiased where a position's reward depends on its item, and on the items above it whatever their order: cascade
+    and dependent-click models, and dynamic Bayesian networks with one chance of going on. It needs the same items
+    above, in any order, where RIPS needs the same order. Continuation that depends on the position alone is allowed;
+    attraction that does is not.
+
+    Args:
+        reward: (n, K) reward of each position.
+        logging: (n, K) logged probability that the items above the position stand above it in any order, and the
+            item shown there stands there; in (0, 1]. `agents.plackett_luce.prefix_sets` for Plackett-Luce policies.
+        evaluation: (n, K) the same under the policy judged.
+        shown: (n, K) booleans, False where a short page is empty; None: all positions hold an item.
+    """
+    return _cascade("CM-IPS", reward, logging, evaluation, shown, normalise=False)
+
+
+def sncm_ips(
+    reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
+) -> Estimate:
+    """Self-normalised CM-IPS, position by position; arguments as for `cm_ips`."""
+    return _cascade("SNCM-IPS", reward, logging, evaluation, shown, normalise=True)
+
+
+def _cascade(
+    name: str,
+    reward: ArrayLike,
+    logging: ArrayLike,
+    evaluation: ArrayLike,
+    shown: ArrayLike | None,
+    *,
+    normalise: bool,
+) -> Estimate:
+    return weighted_estimate(
+        name,
+        reward,
+        logging,
+        evaluation,
+        reward_ndim=2,
+        propensity_ndim=2,
+        normalise=normalise,
+        shown=shown,
+    )
