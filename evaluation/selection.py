@@ -132,7 +132,8 @@ def select_policy(
     beaten = (lead.T - reach * between > 0).any(axis=1)  # some other is surely better
     order = np.argsort(-value, kind="stable")
     second = int(order[1])
-    optimism = float(moved[np.arange(len(draws)), winner].mean())
+    # Below zero by the noise of resampling alone: choosing never makes a value too low.
+    optimism = max(0.0, float(moved[np.arange(len(draws)), winner].mean()))
     error = float(np.sqrt(variance[first]))
     gap, gap_error = float(lead[first, second]), float(between[first, second])
     return Selection(
