@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
-from evaluation.estimators.result import Estimate
+from evaluation.estimators.result import Estimate, effective_sample_size
 from evaluation.intervals.interval import Interval, cluster_index, cluster_sums
 from evaluation.intervals.means import mean_interval
-from evaluation.support import SupportLimits, cluster_ess, why_unsupported
+from evaluation.support import SupportLimits, why_unsupported
 from evaluation.tail_index import tail_index
 
 __all__ = ["Diagnostics", "Overlap", "Trust", "TrustLimits", "diagnose", "measure_overlap"]
@@ -121,18 +121,17 @@ def diagnose(
                 where="diagnose",
                 mend=f"Pass one number per row: ({n},).",
             )
-    labels = np.arange(n) if clusters is None else clusters
     dense, count = cluster_index(clusters, n)
     sums = weights if clusters is None else cluster_sums(weights, dense, count)
     level = 1 - (1 - limits.mean_weight_level) / width
-    means = [mean_interval(weights[:, p], clusters=clusters, level=level) for p in range(width)]
+    means = [mean_interval(weights[:, p], clusters=dense, level=level) for p in range(width)]
     tails = [tail_index(sums[:, p]) for p in range(width)]
     known = [k for k in tails if np.isfinite(k)]
     mean_weight = max(means, key=_off_by)
     tail = max(known) if known else float("nan")
     skew = _skew(np.asarray(estimate.terms), dense, count)
     missing = max(0.0, 1.0 - estimate.mean_weight) if outside is None else float(outside.mean())
-    nothing = why_unsupported(estimate, labels, limits.support, has_mean_one=has_mean_one)
+    nothing = why_unsupported(estimate, dense, limits.support, has_mean_one=has_mean_one)
     if not nothing and outside is not None and missing > limits.support.max_unsupported:
         nothing = f"{missing:.0%} of the policy's choices are never shown by the log"
     if nothing:
@@ -147,7 +146,7 @@ def diagnose(
         n_rows=n,
         n_clusters=count,
         ess=estimate.ess,
-        ess_clusters=cluster_ess(weights, labels),
+        ess_clusters=float(effective_sample_size(sums).min()),
         max_weight=estimate.max_weight,
         top_share=_top_share(weights),
         mean_weight=mean_weight,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from behavior.steps import LoggedSteps
 from evaluation.estimators.result import Estimate, effective_sample_size
 from evaluation.intervals import mean_interval
+from evaluation.intervals.interval import cluster_index, cluster_sums
 
 __all__ = ["SupportLimits", "cluster_ess", "rows_with_propensities", "why_unsupported"]
 
@@ -35,10 +36,8 @@ def rows_with_propensities(steps: LoggedSteps) -> NDArray[np.bool_]:
 
 def cluster_ess(weights: NDArray[np.float64], clusters: NDArray[Any]) -> float:
     """Effective number of clusters: Kish's formula on the weights (n, P) summed by cluster (n,), smallest over P."""
-    _, dense = np.unique(clusters, return_inverse=True)
-    sums = np.zeros((int(dense.max()) + 1, weights.shape[1]))
-    np.add.at(sums, dense, weights)
-    return float(effective_sample_size(sums).min())
+    dense, count = cluster_index(clusters, weights.shape[0])
+    return float(effective_sample_size(cluster_sums(weights, dense, count)).min())
 
 
 def why_unsupported(

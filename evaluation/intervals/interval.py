@@ -55,6 +55,11 @@ def cluster_index(clusters: NDArray[Any] | None, n: int) -> tuple[NDArray[np.int
         raise InputError(
             f"{clusters.shape} cluster labels for {n} rows", where="clusters", mend="Pass one label per row."
         )
+    if np.issubdtype(clusters.dtype, np.integer) and clusters.min() >= 0 and clusters.max() < n:
+        # Labels that are numbers without gaps need no sorting.
+        dense = clusters.astype(np.intp, copy=False)
+        if bool((np.bincount(dense) > 0).all()):
+            return dense, int(dense.max()) + 1
     _, dense = np.unique(clusters, return_inverse=True)
     return dense, int(dense.max()) + 1
 
