@@ -24,6 +24,7 @@ from evaluation.diagnostics import TrustLimits, diagnose, measure_overlap
 from evaluation.estimators.registry import EstimatorEntry, entry_of, fitting, why_unfit
 from evaluation.evidence import Evidence, gather_evidence
 from evaluation.intervals import IntervalConfig, make_interval, mean_interval
+from evaluation.log_checks import check_propensities
 from evaluation.log_judgement import Figure, JudgedPolicy, LogJudgement
 from evaluation.support import rows_with_propensities
 
@@ -175,6 +176,13 @@ class LogJudge:
         )
 
     def _check_log(self) -> None:
+        if not np.isfinite(self.purchase_weight) or self.purchase_weight < 0:
+            raise InputError(
+                f"a purchase weighs {self.purchase_weight:g}",
+                where="purchase_weight",
+                mend="give 0 or more: estimators and their diagnostics want rewards that are not negative",
+            )
+        check_propensities(self.steps)
         known = rows_with_propensities(self.steps)
         if known.sum() >= 2:
             return

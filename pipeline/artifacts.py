@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from pipeline.config import TrainConfig
     from pipeline.data import ShopData
     from pipeline.learning import Learned
+    from pipeline.relevance import Relevance
     from pipeline.worlds import Observed
     from simulators.base import UserSimulator
 
-__all__ = ["BEHAVIOR", "HELD_OUT", "ORACLES", "gather", "open_run", "oracles"]
+__all__ = ["BEHAVIOR", "HELD_OUT", "ORACLES", "OpenedRun", "gather", "open_run", "open_whole", "oracles"]
 
 HELD_OUT = 10_000_000
 """First user of the final judgement; no log, training or model choice has seen these users."""
@@ -111,8 +113,28 @@ def gather(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A finished run, and what it was made of."""
+
+    folder: Path
+    config: TrainConfig
+    shop: ShopData
+    relevance: Relevance
+    artifacts: RunArtifacts
+
+
 def open_run(folder: Path) -> RunArtifacts:
     """A finished run from its folder.
+
+    Raises:
+        InputError: The folder holds no finished run.
+    """
+    return open_whole(folder).artifacts
+
+
+def open_whole(folder: Path) -> OpenedRun:
+    """A finished run from its folder, with its log and its relevance model.
 
     Raises:
         InputError: The folder holds no finished run.
@@ -139,4 +161,10 @@ def open_run(folder: Path) -> RunArtifacts:
     world = fitted_world(shop, relevance, users.simulator)
     observed = observe(config, shop, relevance, task)
     learned = reopen(folder, config, shop, relevance, world, task)
-    return gather(config, shop, world, task, observed, learned, others=users.others)
+    return OpenedRun(
+        folder=folder,
+        config=config,
+        shop=shop,
+        relevance=relevance,
+        artifacts=gather(config, shop, world, task, observed, learned, others=users.others),
+    )

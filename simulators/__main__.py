@@ -368,14 +368,8 @@ def _print_speed(simulator: UserSimulator, inputs: SimulatorInputs) -> None:
 def _features(
     command: Fit | FitClicks | PositionBias | Validate | Check, catalog: Any, train: Any, valid: Any
 ) -> Any:
-    from encoders import (
-        FinetuneConfig,
-        HashEncoder,
-        build_features,
-        finetune,
-        fit_feature_relevance,
-        load_features,
-    )
+    from encoders import load_features
+    from pipeline.quick_tables import quick_tables
     from simulators.fitting.checks import check_train
     from simulators.registry import BUILT_IN
 
@@ -383,15 +377,7 @@ def _features(
         check_train(command.simulator, train)  # before the relevance model takes its time
     if command.features is not None:
         return load_features(command.features)
-    progress = not command.quiet
-    if any(text.strip() for text in train.queries):
-        model, _ = finetune(
-            HashEncoder(), catalog, train, valid, FinetuneConfig(mode="heads"), progress=progress
-        )
-        return build_features(catalog, train.queries, train, model, progress=progress)
-    return build_features(
-        catalog, train.queries, train, fit_feature_relevance(catalog, train), progress=progress
-    )
+    return quick_tables(catalog, train, valid, progress=not command.quiet)
 
 
 if __name__ == "__main__":

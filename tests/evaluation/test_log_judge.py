@@ -182,8 +182,15 @@ def test_shuffled_rows_give_the_same_figure(judge: LogJudge) -> None:
     ("spoil", "message"),
     [
         (lambda s: {"propensity": np.full_like(s.propensity, np.nan)}, "0 of 3000 logged pages state"),
-        (lambda s: {"propensity": np.where(s.step[:, None] >= 0, 0.0, s.propensity)}, "`logging` holds 0.0"),
-        (lambda s: {"propensity": s.propensity * 9}, "where a probability"),
+        (
+            lambda s: {"propensity": np.where(s.step[:, None] >= 0, 0.0, s.propensity)},
+            "propensity is 0, expected a probability above 0",
+        ),
+        (lambda s: {"propensity": s.propensity * 9}, "expected a probability above 0 and at most 1"),
+        (lambda s: {"cascade_propensity": s.cascade_propensity[:, ::-1]}, "cascade_propensity rises"),
+        (lambda s: {"propensity": s.cascade_propensity / 2}, "at least the cascade_propensity"),
+        (lambda s: {"slate_propensity": s.slate_propensity * 2}, "of the last position"),
+        (lambda s: {"cascade_propensity": s.cascade_propensity / 2}, "the item's own propensity"),
     ],
 )
 def test_propensities_that_are_none(
@@ -197,7 +204,9 @@ def test_propensities_that_are_none(
 
 def test_a_log_without_chance_is_named(judge: LogJudge) -> None:
     ones = np.ones_like(judge.steps.propensity)
-    steps = dataclasses.replace(judge.steps, propensity=ones, cascade_propensity=ones)
+    steps = dataclasses.replace(
+        judge.steps, propensity=ones, cascade_propensity=ones, slate_propensity=ones[:, 0]
+    )
     found = dataclasses.replace(judge, steps=steps).with_policies({"random": RandomPolicy()})
     assert any("without chance" in note for note in found.judge(progress=False).notes)
 
