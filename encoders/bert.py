@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from behavior.errors import InputError
+from encoders.batching import encode_in_batches, readable
 
 __all__ = ["BertEncoder", "pool", "resolve_device"]
 
@@ -71,6 +71,7 @@ class BertEncoder:
         self.batch_size = batch_size
         self.device = resolve_device(device)
         self.model, self.tokenizer = _load(model)
+        _check_fit(self.name, self.model, self.tokenizer, max_length)
         self.model.to(self.device).eval()
         self._fingerprint: str | None = None
 
@@ -104,26 +105,31 @@ class BertEncoder:
         return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
     def encode(self, texts: Sequence[str], *, progress: bool = True) -> NDArray[np.float32]:
-        """Unit vectors of `texts`, shape (n, D). Sorted by length, so that little is spent on padding."""
-        out = np.zeros((len(texts), self.width), np.float32)
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        """Unit vectors of `texts`, shape (n, D); see `encode_in_batches`."""
+        if not len(texts):
+            return np.zeros((0, self.width), np.float32)
+        tokens = self.tokenizer(
+            readable(texts, self.max_length), truncation=True, max_length=self.max_length
+        )["input_ids"]
         was_training = self.model.training
         self.model.eval()
-        # The bar counts texts; on a terminal only, and only where there is more than a moment's work.
-        bar = tqdm(
-            total=len(texts), desc="encode", unit="text", leave=False, disable=None if progress else True
-        )
         try:
-            with torch.inference_mode(), bar:
-                for start in range(0, len(order), self.batch_size):
-                    rows = order[start : start + self.batch_size]
-                    tokens = self.tokenize([texts[row] for row in rows])
-                    vectors = pool(self.model, {k: v.to(self.device) for k, v in tokens.items()})
-                    out[rows] = vectors.float().cpu().numpy()
-                    bar.update(len(rows))
+            return encode_in_batches(
+                tokens,
+                self._pooled,
+                width=self.width,
+                batch_size=self.batch_size,
+                pad=self.tokenizer.pad_token_id or 0,
+                progress=progress,
+            )
         finally:
             self.model.train(was_training)
-        return out
+
+    def _pooled(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        tokens = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        with torch.inference_mode():
+            vectors = pool(self.model, {name: tensor.to(self.device) for name, tensor in tokens.items()})
+            return np.asarray(vectors.float().cpu().numpy(), np.float32)
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer as Hugging Face does; `BertEncoder(folder)` reads them back."""
@@ -153,6 +159,24 @@ def _load(model: str | Path) -> tuple[Any, Any]:
     if not hasattr(network.config, "hidden_size"):
         raise InputError(f"{str(model)!r} is a model without hidden states to pool", where="encoder model")
     return network, tokenizer
+
+
+def _check_fit(name: str, model: Any, tokenizer: Any, max_length: int) -> None:
+    """Raise an `InputError` where tokeniser, model and `max_length` do not belong together."""
+    rows, words = model.get_input_embeddings().num_embeddings, len(tokenizer)
+    if words > rows:
+        raise InputError(
+            f"the tokeniser knows {words:,} word pieces, the model has vectors for {rows:,}: they do not match",
+            where=f"encoder model {name!r}",
+            mend="put the tokeniser files that came with the model into its folder",
+        )
+    most = getattr(model.config, "max_position_embeddings", None)
+    if max_length < 1 or (isinstance(most, int) and 0 < most < max_length):
+        raise InputError(
+            f"max_length is {max_length}, the model reads texts of 1 to {most} word pieces",
+            where=f"encoder model {name!r}",
+            mend="a max_length within these bounds",
+        )
 
 
 def _source(model: str | Path) -> tuple[str, bool]:

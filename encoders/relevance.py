@@ -5,7 +5,8 @@ With `q` and `i` the unit vectors of query and item text, projected by a shared 
     click_logit    = (q * w_click) @ i + b_click
     purchase_logit = (q * w_purchase) @ i + b_purchase      (a purchase given a click)
 
-The empty query (a recommendation page) has no text; it gets a learned preference over items instead.
+The empty query (a recommendation page) has no text; it gets a learned preference over items instead. A query that the
+log knows may have an offset of its own (`KnownQueries`), learned by `encoders.known_queries`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from encoders.text import HashEncoder, TextEncoder, catalog_texts
 if TYPE_CHECKING:
     from behavior.catalog import Catalog
 
-__all__ = ["Heads", "RelevanceModel", "project"]
+__all__ = ["Heads", "KnownQueries", "RelevanceModel", "project"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,26 @@ class Heads:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnownQueries:
+    """Offsets of `S` queries that the log knows, added to `q * w_click`; the last column is an intercept."""
+
+    texts: tuple[str, ...]  # S
+    click: NDArray[np.float32]  # (S, D+1)
+
+    @classmethod
+    def none(cls, width: int) -> KnownQueries:
+        """No query is known."""
+        return cls(texts=(), click=np.zeros((0, width + 1), np.float32))
+
+    def rows(self, queries: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which of `queries` are known (n,), and their rows here (n,)."""
+        place = {text: row for row, text in enumerate(self.texts)}
+        found = [(q, place[text]) for q, text in enumerate(queries) if text in place]
+        at = np.array(found, np.int64).reshape(-1, 2)
+        return at[:, 0], at[:, 1]
+
+
 def project(vectors: NDArray[np.float32], projection: NDArray[np.float32]) -> NDArray[np.float32]:
     """`vectors @ projection`, unit length; zero vectors stay zero."""
     moved = vectors @ projection
@@ -74,6 +95,7 @@ class RelevanceModel:
         heads: The layers on top of it.
         item_columns: Catalogue columns whose texts stand for an item.
         cache: Where embeddings are kept; None keeps none.
+        known: Offsets of queries that the log knows; None for none.
     """
 
     def __init__(
@@ -83,11 +105,13 @@ class RelevanceModel:
         *,
         item_columns: Sequence[str] = ("title", "category"),
         cache: EmbeddingCache | None = None,
+        known: KnownQueries | None = None,
     ) -> None:
         self.encoder = encoder
         self.heads = heads
         self.item_columns = tuple(item_columns)
         self.cache = cache
+        self.known = known if known is not None else KnownQueries.none(encoder.width)
 
     @property
     def fingerprint(self) -> str:
@@ -95,6 +119,9 @@ class RelevanceModel:
         digest = hashlib.sha256(f"{self.encoder.fingerprint}\0{self.item_columns}".encode())
         for field in fields(Heads):
             digest.update(np.ascontiguousarray(getattr(self.heads, field.name)).tobytes())
+        if self.known.texts:
+            digest.update("\0".join(self.known.texts).encode("utf-8", "surrogatepass"))
+            digest.update(self.known.click.tobytes())
         return f"relevance-{digest.hexdigest()[:24]}"
 
     def embed(
@@ -110,20 +137,23 @@ class RelevanceModel:
     def tables(self, catalog: Catalog, queries: Sequence[str], *, progress: bool = True) -> RelevanceTables:
         """The model as dot products for the items of `catalog` and `queries`."""
         item, query = self.embed(catalog, queries, progress=progress)
-        return tables_from_vectors(item, query, self.heads)
+        return tables_from_vectors(item, query, self.heads, self.known, queries)
 
     def save(self, folder: Path | str) -> None:
         """Write the model to `folder`; it appears whole or not at all."""
         from safetensors.numpy import save_file
 
         with atomic_folder(Path(folder)) as target:
-            description = {
+            description: dict[str, object] = {
                 "format": 1,
                 "item_columns": list(self.item_columns),
                 "encoder": self._save_encoder(target),
             }
             arrays = {f.name: np.ascontiguousarray(getattr(self.heads, f.name)) for f in fields(Heads)}
             save_file(arrays, target / "heads.safetensors")
+            if self.known.texts:
+                description["known_queries"] = list(self.known.texts)
+                save_file({"click": np.ascontiguousarray(self.known.click)}, target / "known.safetensors")
             (target / "relevance.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
     def _save_encoder(self, target: Path) -> dict[str, object]:
@@ -134,6 +164,11 @@ class RelevanceModel:
         if isinstance(self.encoder, BertEncoder):
             self.encoder.save(target / "encoder")
             return {"kind": "bert", "max_length": self.encoder.max_length}
+        from encoders.exporting.onnx_encoder import OnnxEncoder
+
+        if isinstance(self.encoder, OnnxEncoder):
+            self.encoder.save(target / "encoder")
+            return {"kind": "onnx"}
         raise InputError(
             f"cannot save an encoder of class {type(self.encoder).__name__}",
             where="RelevanceModel.save",
@@ -161,6 +196,10 @@ class RelevanceModel:
                 )
             heads = Heads(**load_file(folder / "heads.safetensors"))
             kind, columns = description["encoder"]["kind"], description["item_columns"]
+            known = None
+            if "known_queries" in description:
+                click = load_file(folder / "known.safetensors")["click"]
+                known = KnownQueries(texts=tuple(description["known_queries"]), click=click)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise InputError(
                 f"no readable relevance model: {type(error).__name__}: {error}",
@@ -170,28 +209,48 @@ class RelevanceModel:
         encoder: TextEncoder
         if kind == "hash":
             encoder = HashEncoder(int(description["encoder"]["width"]))
+        elif kind == "onnx":
+            from encoders.exporting.onnx_encoder import OnnxEncoder
+
+            encoder = OnnxEncoder(folder / "encoder")
         else:
             from encoders.bert import BertEncoder
 
             max_length = int(description["encoder"]["max_length"])
             encoder = BertEncoder(folder / "encoder", device=device, max_length=max_length)
-        return cls(encoder, heads, item_columns=columns, cache=cache)
+        return cls(encoder, heads, item_columns=columns, cache=cache, known=known)
 
 
 def tables_from_vectors(
-    item: NDArray[np.float32], query: NDArray[np.float32], heads: Heads
+    item: NDArray[np.float32],
+    query: NDArray[np.float32],
+    heads: Heads,
+    known: KnownQueries | None = None,
+    queries: Sequence[str] = (),
 ) -> RelevanceTables:
-    """Dot-product tables of projected vectors; a column of ones carries the empty query's own intercept."""
+    """Dot-product tables of projected vectors; a column of ones carries intercepts.
+
+    Args:
+        item: (I, D).
+        query: (Q, D), zeros for the empty query.
+        heads: The layers on top.
+        known: Offsets of queries that the log knows.
+        queries: The texts (Q), to find those.
+    """
     empty = ~query.any(axis=1)  # (Q,)
+    rows, known_rows = (known or KnownQueries.none(item.shape[1])).rows(queries)
 
     def side(weight: NDArray[np.float32], preference: NDArray[np.float32]) -> NDArray[np.float32]:
         table = np.concatenate([query * weight, np.zeros((query.shape[0], 1), np.float32)], axis=1)
         table[empty] = preference
         return table
 
+    click_query = side(heads.click_weight, heads.empty_click)
+    if known is not None:
+        click_query[rows] += known.click[known_rows]
     return RelevanceTables(
         item=np.concatenate([item, np.ones((item.shape[0], 1), np.float32)], axis=1),
-        click_query=side(heads.click_weight, heads.empty_click),
+        click_query=click_query,
         purchase_query=side(heads.purchase_weight, heads.empty_purchase),
         click_bias=float(heads.bias[0]),
         purchase_bias=float(heads.bias[1]),
