@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,36 +20,35 @@ from behavior.steps import LoggedSteps
 from encoders.cache import EmbeddingCache, encode_cached
 from encoders.features import RelevanceTables
 from encoders.heads import HeadConfig, calibrate, fit_empty_query, fit_projection, zero_shot_heads
+from encoders.known_queries import KnownQueriesConfig, fit_known_queries
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position
-from encoders.relevance import Heads, RelevanceModel, project, tables_from_vectors
+from encoders.relevance import Heads, KnownQueries, RelevanceModel, project, tables_from_vectors
 from encoders.report import RelevanceReport, judge_tables
 from encoders.text import TextEncoder, catalog_texts
+from encoders.tuning.config import TuningConfig
+from encoders.tuning.examples import Examples
 
 if TYPE_CHECKING:
     from behavior.catalog import Catalog
 
 __all__ = ["FinetuneConfig", "finetune", "finetune_cached", "held_out_queries"]
 
-_VERSION = 6  # part of the cache key: raised whenever the same input gives another model
+_VERSION = 7  # part of the cache key: raised whenever the same input gives another model
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
     """Fine-tuning of the relevance model on a log."""
 
-    mode: Literal["full", "heads", "none"] = "full"
-    """'full' trains the weights of the BERT, then the layers on top; 'heads' only those layers, on cached
-    embeddings, in seconds; 'none' only calibrates the cosine (zero-shot)."""
-    max_pairs: int = 6_500
-    """At most so many (query, item) pairs go through the BERT in training: about 45 a second on 2 cores."""
-    items_per_query: int = 12
-    """Items that share one encoding of their query in a training batch."""
-    queries_per_batch: int = 8
-    """Queries in a training batch."""
-    learning_rate: float = 5e-5
-    """Of the BERT's weights (AdamW)."""
+    mode: Literal["full", "heads", "none"] = "heads"
+    """'full' trains the BERT as `tuning` says, then the layers on top; 'heads' only those layers, on cached
+    embeddings; 'none' only calibrates the cosine (zero-shot)."""
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+    """Training of the BERT, in mode 'full'."""
     heads: HeadConfig = field(default_factory=HeadConfig)
     """Learning of the layers on top."""
+    known: KnownQueriesConfig = field(default_factory=KnownQueriesConfig)
+    """Vectors of their own for the queries of the log, unless mode is 'none'."""
     item_columns: tuple[str, ...] = ("title", "category")
     """Catalogue columns whose texts stand for an item."""
     held_out: float = 0.15
@@ -87,7 +85,8 @@ def finetune(
         encoder: The text encoder to start from; mode 'full' needs a `BertEncoder`.
         catalog: The catalogue whose rows `train` refers to.
         train: Steps to learn from.
-        valid: Later steps with the same queries; those of held-out queries join the report.
+        valid: Later steps with the same queries; those of held-out queries join the report, the others say how good
+            and how sure the model is of queries it knows.
         config: What to train.
         truth: True relevance (Q, I), only to be reported against, never learned from.
         cache: Where embeddings are kept.
@@ -106,15 +105,18 @@ def finetune(
     out = held_out_queries(queries, config.held_out, config.seed)
     pairs = everything.take(has_text[everything.query] & ~out[everything.query])
     judged = [everything.take(out[everything.query])]
+    later: PairCounts | None = None
     if valid is not None:
         later = count_pairs(valid, examination)
+        later = later.take(has_text[later.query])
         judged.append(later.take(out[later.query]))
     held_out = concatenate(judged)
     out_rows = np.flatnonzero(out)
 
     item, query = _encode(encoder, items, queries, cache, progress)
     heads = zero_shot_heads(item, query, pairs)
-    before = judge_tables(_tables(item, query, heads), held_out, truth=truth, queries=out_rows)
+    zero_shot = _tables(item, query, heads)
+    before = judge_tables(zero_shot, held_out, truth=truth, queries=out_rows)
     if config.mode == "full":
         encoder, heads = _train_encoder(encoder, heads, queries, items, pairs, config, progress)
         item, query = _encode(encoder, items, queries, cache, progress)
@@ -129,7 +131,20 @@ def finetune(
             heads = fit_projection(started, item, query, known, config.heads, progress=progress)
         heads = calibrate(heads, item, query, known)
     heads = fit_empty_query(heads, item, everything.take(~has_text[everything.query]), seed=config.seed)
-    model = RelevanceModel(encoder, heads, item_columns=config.item_columns, cache=cache)
+    known_queries = KnownQueries.none(item.shape[1])
+    learned = everything.take(has_text[everything.query]) if config.refit else pairs
+    if config.mode != "none" and config.known.enabled:
+        known_queries = fit_known_queries(
+            heads, item, query, queries, learned, config.known, later=later, progress=progress
+        )
+    known_before = known_after = None
+    if later is not None and config.mode != "none":
+        seen = np.unique(learned.query).astype(np.int64)
+        again = later.take(np.isin(later.query, seen))
+        whole = _tables(item, query, heads, known_queries, queries)
+        known_before = judge_tables(zero_shot, again, truth=truth, queries=seen)
+        known_after = judge_tables(whole, again, truth=truth, queries=seen)
+    model = RelevanceModel(encoder, heads, item_columns=config.item_columns, cache=cache, known=known_queries)
     report = RelevanceReport(
         before=before,
         after=after,
@@ -138,6 +153,8 @@ def finetune(
         n_train_pairs=pairs.n_pairs,
         seconds=time.perf_counter() - began,
         examination=tuple(float(value) for value in examination),
+        known_before=known_before,
+        known_after=known_after,
     )
     return model, report
 
@@ -227,8 +244,15 @@ def _encode(
     return item, query
 
 
-def _tables(item: NDArray[np.float32], query: NDArray[np.float32], heads: Heads) -> RelevanceTables:
-    return tables_from_vectors(project(item, heads.projection), project(query, heads.projection), heads)
+def _tables(
+    item: NDArray[np.float32],
+    query: NDArray[np.float32],
+    heads: Heads,
+    known: KnownQueries | None = None,
+    queries: Sequence[str] = (),
+) -> RelevanceTables:
+    projected = project(item, heads.projection), project(query, heads.projection)
+    return tables_from_vectors(*projected, heads, known, queries)
 
 
 def _train_encoder(
@@ -241,7 +265,6 @@ def _train_encoder(
     progress: bool,
 ) -> tuple[TextEncoder, Heads]:
     from encoders.bert import BertEncoder
-    from encoders.training import TowerConfig, train_tower
 
     if not isinstance(encoder, BertEncoder):
         raise InputError(
@@ -249,18 +272,13 @@ def _train_encoder(
             where="FinetuneConfig.mode",
             mend="mode 'heads', or a BertEncoder",
         )
-    # The caller's encoder stays as it is: it may serve as the zero-shot baseline.
-    tuned = copy.copy(encoder)
-    tuned.model = copy.deepcopy(encoder.model)
-    tower = TowerConfig(
-        max_pairs=config.max_pairs,
-        items_per_query=config.items_per_query,
-        queries_per_batch=config.queries_per_batch,
-        learning_rate=config.learning_rate,
-        seed=config.seed,
-    )
-    heads = train_tower(tuned, heads, queries, items, pairs, tower, progress=progress)
-    return tuned, heads
+    from encoders.tuning.bi_encoder import tune_bi_encoder
+
+    # A copy learns: the caller's encoder may serve as the zero-shot baseline.
+    examples = Examples.from_counts(queries, items, pairs)
+    settings = replace(config.tuning, seed=config.seed)
+    tuned = tune_bi_encoder(encoder, examples, settings, heads=heads, progress=progress)
+    return tuned.encoder, tuned.heads
 
 
 def _key(

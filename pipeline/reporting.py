@@ -343,8 +343,11 @@ def _relevance(relevance: Relevance) -> ReportTable | None:
     report = relevance.report
     if report is None:
         return None
+    rows: list[tuple[str | float | int | None, ...]] = [*report.rows()]
+    for name, before, after in report.known_rows():
+        rows.append((f"{name}, queries of the log by its later sessions", before, after))
     return ReportTable(
         caption=f"The relevance model on {report.n_queries:,} held-out queries",
         columns=("measure", "before fine-tuning", "after"),
-        rows=tuple(report.rows()),
+        rows=tuple(rows),
     )

