@@ -127,7 +127,9 @@ def _losses(shop: Any, bert: BertEncoder, plain: OnnxEncoder, small: OnnxEncoder
     pairs = count_pairs(test, examination_by_position(train))
     cases = []
     for name, encoder in (("float32", plain), ("int8", small)):
-        exported = RelevanceModel(encoder, model.heads, item_columns=model.item_columns, cache=cache)
+        exported = RelevanceModel(
+            encoder, model.heads, item_columns=model.item_columns, cache=cache, known=model.known
+        )
         tables = exported.tables(shop.catalog, shop.queries, progress=False)
         check = check_export(original, tables, pairs, truth=shop.relevance)
         cases += [case(f"ONNX {name}: {row}", value, "") for row, value in check.rows()]

@@ -98,7 +98,11 @@ class Export:
         with tempfile.TemporaryDirectory() as scratch:
             encoder = export_onnx(model.encoder, Path(scratch) / "encoder", precision)
             exported = RelevanceModel(
-                encoder, model.heads, item_columns=model.item_columns, cache=EmbeddingCache()
+                encoder,
+                model.heads,
+                item_columns=model.item_columns,
+                cache=EmbeddingCache(),
+                known=model.known,
             )
             exported.save(self.out)
             original, other = (
