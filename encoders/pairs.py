@@ -10,13 +10,14 @@ that were shown at several positions, which every stochastic ranking gives.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from behavior.steps import LoggedSteps
 
-__all__ = ["PairCounts", "concatenate", "count_pairs", "examination_by_position"]
+__all__ = ["PairCounts", "concatenate", "count_pairs", "examination_by_position", "sum_over_pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,12 @@ def count_pairs(steps: LoggedSteps, examination: NDArray[np.float64]) -> PairCou
         clicks=total(steps.click[row, position].astype(np.float64)),
         purchases=total(steps.purchase[row, position].astype(np.float64)),
     )
+
+
+def sum_over_pairs(steps: LoggedSteps, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums (P,) of `values` (M, K) over the showings of each pair, ordered as `count_pairs` orders them."""
+    row, position = np.nonzero(steps.item >= 0)
+    return np.bincount(_pair_numbers(steps, row, position), weights=values[row, position]).astype(np.float64)
 
 
 def concatenate(parts: list[PairCounts]) -> PairCounts:
