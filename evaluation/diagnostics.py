@@ -29,11 +29,12 @@ class TrustLimits:
 
     support: SupportLimits = field(default_factory=SupportLimits)
     """Beyond these there is 'no support'."""
-    max_skew: float = 0.25
+    max_skew: float = 0.2
     """Greatest skewness of the clusters' terms over the root of their number. By Edgeworth's expansion the coverage of
-    a 95 % interval of Student's t falls by about a quarter of its square: by 1.5 % here, to 92 % at 0.35."""
-    max_tail: float = 0.7
-    """Greatest tail index of the weights: beyond it no feasible size of a log is enough (Vehtari et al.)."""
+    a 95 % interval of Student's t falls by about a quarter of its square: by 1 % here, to 92 % at 0.35; and where it
+    matters a sample shows less skewness than there is."""
+    max_tail: float = 0.5
+    """Greatest tail index of the weights: beyond it their variance is infinite, and intervals have no ground."""
     mean_weight_level: float = 0.99
     """Confidence with which a mean weight other than 1 is found, over all columns of weights together."""
 
