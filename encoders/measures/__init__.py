@@ -1,0 +1,1 @@
+"""How good a relevance model is: discrimination, calibration, ranking and fairness, with intervals over queries."""
