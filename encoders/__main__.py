@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from behavior.errors import InputError
+from encoders.commands.distil import Distil
 from encoders.commands.evaluate import Evaluate
 from encoders.commands.export import Export
 from encoders.commands.finetune import Finetune
@@ -18,6 +19,7 @@ Command = (
     Annotated[Finetune, tyro.conf.subcommand("finetune")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Distil, tyro.conf.subcommand("distil")]
     | Annotated[Robustness, tyro.conf.subcommand("robustness")]
 )
 

@@ -169,6 +169,11 @@ class RelevanceModel:
         if isinstance(self.encoder, OnnxEncoder):
             self.encoder.save(target / "encoder")
             return {"kind": "onnx"}
+        from encoders.static import StaticEncoder
+
+        if isinstance(self.encoder, StaticEncoder):
+            self.encoder.save(target / "encoder")
+            return {"kind": "static"}
         raise InputError(
             f"cannot save an encoder of class {type(self.encoder).__name__}",
             where="RelevanceModel.save",
@@ -213,6 +218,10 @@ class RelevanceModel:
             from encoders.exporting.onnx_encoder import OnnxEncoder
 
             encoder = OnnxEncoder(folder / "encoder")
+        elif kind == "static":
+            from encoders.static import StaticEncoder
+
+            encoder = StaticEncoder.load(folder / "encoder")
         else:
             from encoders.bert import BertEncoder
 
