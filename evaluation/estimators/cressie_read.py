@@ -63,7 +63,7 @@ def cressie_read(
     Returns:
         The estimate; nan where no row has weight.
 
-    Source: Karampatziakis, Langford and Mineiro (2020), section 3.
+    Source: Karampatziakis, Langford and Mineiro (2020); the formula is that of the module's head.
     """
     r, w = importance_weights(_NAME, reward, logging, evaluation)
     low, high = _weight_range(w, weight_range)
@@ -97,7 +97,7 @@ def cressie_read_bounds(
         weight_range: Least and largest weight that is possible.
         level: Confidence level.
 
-    Source: Karampatziakis, Langford and Mineiro (2020), section 4, with the F quantile on n - 1 degrees of
+    Source: Karampatziakis, Langford and Mineiro (2020), with the F quantile on n - 1 degrees of
     freedom for the limit's chi-square.
     """
     check_level(level)

@@ -43,8 +43,7 @@ def mips(reward: ArrayLike, weights: ArrayLike, *, self_normalised: bool = False
         weights: (n,) `v`, by one of the functions of this module.
         self_normalised: Divide by the sum of weights rather than by n.
 
-    Source: Saito and Joachims, Off-policy evaluation for large action spaces via embeddings, ICML 2022,
-    equation 8.
+    Source: Saito and Joachims, Off-policy evaluation for large action spaces via embeddings, ICML 2022.
     """
     r = check_reward(reward, ndim=1, where="MIPS")
     return weighted_mean("MIPS", r, given_weights("MIPS", weights, r), self_normalised=self_normalised)
@@ -64,7 +63,7 @@ def offcem(reward: ArrayLike, weights: ArrayLike, *, q_logged: ArrayLike, q_poli
         q_policy: (n,) predicted reward under the policy judged, `sum_a pi_e(a | x_i) q(x_i, a)`.
 
     Source: Saito, Ren and Joachims, Off-policy evaluation for large action spaces via conjunct effect
-    modeling, ICML 2023, section 4. The paper fits differences within clusters first (two steps); any
+    modeling, ICML 2023. The paper fits differences within clusters first (two steps); any
     cross-fitted model of the reward may be passed here, its one-step variant.
     """
     r = check_reward(reward, ndim=1, where="OffCEM")
@@ -155,7 +154,7 @@ def posterior_weights(
     Raises:
         InputError: As for `cluster_weights`, or an item that is possible by `posterior` and not by `logging`.
 
-    Source: Saito and Joachims (2022), equation 9 and section 3.3.
+    Source: Saito and Joachims (2022).
     """
     where = "posterior_weights"
     shape = np.shape(posterior)

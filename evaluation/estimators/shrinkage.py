@@ -78,7 +78,7 @@ def clipped_ips(
         evaluation: (n,) probability of the same item under the policy judged.
         parameter: The cap `l` in [0, inf].
 
-    Source: Bottou et al., Counterfactual reasoning and learning systems, JMLR 2013, section 4.4.
+    Source: Bottou et al., Counterfactual reasoning and learning systems, JMLR 2013.
     """
     r, w = importance_weights("clipped IPS", reward, logging, evaluation)
     return weighted_mean("clipped IPS", r, clip(w, parameter), self_normalised=False)
@@ -88,7 +88,7 @@ def sgips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, param
     """Sub-Gaussian IPS, `mean(w r / (1 - l + l w))`.
 
     Every weight stays below `1 / l`, with bias of the order of `l` and error bounds that decay as a Gaussian's
-    (Metelli, Russo and Restelli, Subgaussian and differentiable importance sampling, NeurIPS 2021, section 5).
+    (Metelli, Russo and Restelli, Subgaussian and differentiable importance sampling, NeurIPS 2021).
 
     Args:
         reward: (n,) reward of each impression.
@@ -109,7 +109,7 @@ def clipped_dr(
     q_policy: ArrayLike,
     parameter: float,
 ) -> Estimate:
-    """Doubly robust with clipped weights, `mean(m + min(w, l) (r - q))`: Su et al. (2020), section 4.1.
+    """Doubly robust with clipped weights, `mean(m + min(w, l) (r - q))`: Su et al. (2020).
 
     Called *pessimistic* there: optimal against a model of which only the largest error is known. Arguments
     as for `switch_dr`.
@@ -157,7 +157,7 @@ def switch_dr(
         parameter: The threshold `l` in [0, inf]; inf is DR, 0 is DM.
 
     Source: Wang, Agarwal and Dudik, Optimal and adaptive off-policy evaluation in contextual bandits, ICML
-    2017, section 4, with the doubly robust estimator in place of IPS below the threshold.
+    2017, with the doubly robust estimator in place of IPS below the threshold.
     """
     return shrunk_dr(
         "Switch-DR", reward, logging, evaluation, q_logged, q_policy, lambda w: switch(w, parameter)
@@ -179,7 +179,7 @@ def dros(
     are trusted least. Arguments as for `switch_dr`; `l` in [0, inf], inf is DR, 0 is DM.
 
     Source: Su, Dimakopoulou, Krishnamurthy and Dudik, Doubly robust off-policy evaluation with shrinkage,
-    ICML 2020, section 4.2.
+    ICML 2020.
     """
     return shrunk_dr(
         "DRos", reward, logging, evaluation, q_logged, q_policy, lambda w: optimistic(w, parameter)

@@ -88,8 +88,7 @@ def bips(reward: ArrayLike, weights: ArrayLike, *, self_normalised: bool = True)
         weights: (n,) learned weights, not negative (`fitted_weights.balanced_weights`).
         self_normalised: Divide by the sum of weights rather than by n.
 
-    Source: Sondhi, Arbour and Dimmery, Balanced off-policy evaluation in general action spaces, AISTATS 2020,
-    section 3.
+    Source: Sondhi, Arbour and Dimmery, Balanced off-policy evaluation in general action spaces, AISTATS 2020.
     """
     r = check_reward(reward, ndim=1, where="B-IPS")  # (n,)
     w = given_weights("B-IPS", weights, r)

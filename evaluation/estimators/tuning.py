@@ -8,7 +8,7 @@ Two ways, over any function that maps a parameter to an `Estimate`:
   candidates j passed before, `c` being half widths of confidence; the last that agrees is chosen. No bias is
   ever estimated.
 - `tune_mse`: the least estimated mean squared error, `variance + bias^2` (Su, Dimakopoulou, Krishnamurthy and
-  Dudik, Doubly robust off-policy evaluation with shrinkage, ICML 2020, section 5), the bias against an unbiased
+  Dudik, Doubly robust off-policy evaluation with shrinkage, ICML 2020), the bias against an unbiased
   reference. Its square is too large on average by the variance of the difference, which is taken off:
   without that (or with an upper bound in its place) the reference, whose own bias is 0 by definition, wins almost
   always, however wild it is: the choice runs off to infinity.
