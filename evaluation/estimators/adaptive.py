@@ -22,6 +22,7 @@ from behavior.errors import InputError
 from evaluation.estimators.blocks import Given, estimate_rows
 from evaluation.estimators.checks import numbers
 from evaluation.estimators.result import Estimate
+from evaluation.estimators.tuning import TuneConfig, Tuned, tune_slope
 from evaluation.estimators.weighting import weighted_estimate
 
 __all__ = ["BehaviourChoice", "adaptive_ips", "choose_behaviour", "snadaptive_ips"]
@@ -131,10 +132,8 @@ class BehaviourChoice:
     """(G,) the groups."""
     chosen: NDArray[np.intp]
     """(G,) the behaviour of each."""
-    value: NDArray[np.float64]
-    """(G, M) estimate by each behaviour."""
-    standard_error: NDArray[np.float64]
-    """(G, M)."""
+    tuned: tuple[Tuned, ...]
+    """(G,) how each was chosen: estimates and half widths by every behaviour, and warnings."""
 
 
 def choose_behaviour(
@@ -143,50 +142,56 @@ def choose_behaviour(
     evaluation: Sequence[ArrayLike],
     *,
     groups: ArrayLike,
-    width: float = 2.0,
+    clusters: NDArray[Any] | None = None,
     shown: ArrayLike | None = None,
+    config: TuneConfig | None = None,
 ) -> BehaviourChoice:
-    """Chooses each group's behaviour from the log: the simplest one that the richer ones do not contradict.
+    """Chooses each group's behaviour from the log: the least uncertain one that the others do not contradict.
 
-    Lepski's principle as in SLOPE (Su, Srinath, Krishnamurthy: Adaptive estimator selection for off-policy
-    evaluation, ICML 2020): from the richest behaviour to the simplest, as long as the intervals `estimate
-    +- width x standard error` of all so far have a point in common. Kiyohara et al. (2023) grow a tree
-    over contexts instead; here the groups are the caller's. What is chosen on the rows that are then judged is a
-    little too favourable to simple behaviours: choose on other sessions where there are enough.
+    By SLOPE (`evaluation.estimators.tuning.tune_slope`) within each group. Kiyohara et al. (2023) grow a tree over
+    contexts instead; here the groups are the caller's. What is chosen on the rows that are then judged is a little
+    too favourable to simple behaviours: choose on other sessions where there are enough.
 
     Args:
         reward: (n, K) reward of each position.
-        logging: As for `adaptive_ips`, from the simplest behaviour to the richest.
+        logging: As for `adaptive_ips`.
         evaluation: The same under the policy judged.
-        groups: (n,) label of the row's context; at least two rows each.
-        width: Half-width of the intervals in standard errors.
+        groups: (n,) label of the row's context; hundreds of rows each are needed to tell behaviours apart.
+        clusters: (n,) labels of users or sessions, whose rows are not independent.
         shown: (n, K) booleans, False where a short page is empty.
+        config: How sure the choice has to be.
+
+    Raises:
+        InputError: Groups of fewer than two rows, or a group where no behaviour has an estimate.
     """
     labels, dense = np.unique(np.asarray(groups), return_inverse=True)
-    M = len(logging)
-    value, error = np.empty((labels.size, M)), np.empty((labels.size, M))
-    n = dense.size
-    for number in range(M):
-        found = adaptive_ips(reward, logging, evaluation, behaviour=np.full(n, number, np.intp), shown=shown)
-        for g in range(labels.size):
-            part = estimate_rows(
-                "AIPS", Given(found.weights[dense == g], found.terms[dense == g, None], None)
-            )
-            value[g, number], error[g, number] = part.value, part.standard_error
-    if np.isnan(error).any():
-        g = int(np.isnan(error).any(axis=1).argmax())
+    n = dense.shape[0]
+    if np.bincount(dense).min(initial=2) < 2:
         raise InputError(
-            f"group {labels[g]!r} has one row",
+            f"group {labels[int(np.bincount(dense).argmin())]!r} has one row",
             where="choose_behaviour",
             mend="Make groups of at least two rows; hundreds are needed to tell behaviours apart.",
         )
-    low, high = value - width * error, value + width * error
-    chosen = np.full(labels.size, M - 1, np.intp)
-    for g in range(labels.size):
-        floor, roof = low[g, M - 1], high[g, M - 1]
-        for number in range(M - 2, -1, -1):
-            floor, roof = max(floor, low[g, number]), min(roof, high[g, number])
-            if floor > roof:
-                break
-            chosen[g] = number
-    return BehaviourChoice(chosen[dense], labels, chosen, value, error)
+    every = [
+        adaptive_ips(reward, logging, evaluation, behaviour=np.full(n, number, np.intp), shown=shown)
+        for number in range(len(logging))
+    ]
+    tuned = tuple(_tuned(every, dense == g, clusters, config) for g in range(labels.size))
+    chosen = np.array([int(found.parameter) for found in tuned], np.intp)
+    return BehaviourChoice(chosen[dense], labels, chosen, tuned)
+
+
+def _tuned(
+    every: Sequence[Estimate],
+    rows: NDArray[np.bool_],
+    clusters: NDArray[Any] | None,
+    config: TuneConfig | None,
+) -> Tuned:
+    def of_group(number: float) -> Estimate:
+        whole = every[int(number)]
+        return estimate_rows(whole.name, Given(whole.weights[rows], whole.terms[rows, None], None))
+
+    inside = None if clusters is None else clusters[rows]
+    return tune_slope(
+        of_group, [float(number) for number in range(len(every))], clusters=inside, config=config
+    )
