@@ -161,7 +161,7 @@ def _truth(world: StudyWorld, study: Study) -> tuple[dict[str, float], dict[str,
 def _light(world: StudyWorld, study: Study) -> dict[tuple[str, str], tuple[float, float]]:
     """Skewness and tail of a log far longer than those judged, for each policy and estimator."""
     make = world.recorded if study.recorded else world.passed
-    n_users = min(40_000, 10 * study.n_truth)
+    n_users = min(40_000, study.n_truth)
     pages = make(n_users, first_user=_LONG)
     users = np.asarray(np.unique(pages.user, return_inverse=True)[1])
     logged = world.propensity("logged", pages)

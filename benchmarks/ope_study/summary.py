@@ -7,8 +7,8 @@ from typing import Any
 __all__ = ["is_light", "summarise", "tables"]
 
 SOUND, UNSOUND = 0.92, 0.90
-"""A case with light-tailed weights is sound where Student's intervals cover at least this share of the logs; any case is
-unsound where they cover less than the second."""
+"""A light-tailed case is sound where Student's intervals cover at least this share of the logs; any case is unsound
+where they cover less than the second."""
 LIGHT_SKEW, LIGHT_TAIL = 0.2, 0.5
 """Light-tailed weights: skewness over the root of the users, and tail index, of a long log stay below these."""
 _ORDINARY = ("normal", "student", "bootstrap")
