@@ -1,185 +1,161 @@
-"""Off-policy estimators measured where the truth is known: bias, error and coverage over fresh logs, and speed.
+"""How fast slates are judged from a log: ours beside the Open Bandit Pipeline, CPU seconds and memory.
 
-`python -m benchmarks.ope [--quick] [--json FILE]`. A shop of 8 items and 3 positions with 10 contexts: all 336 slates
-are enumerated, so the value of the policy judged is exact. Position-based users meet the assumption of IIPS, cascade
-users (who may stop after a click) break it.
+`python -m benchmarks.ope [--quick] [--json FILE] [--peer-python PATH] [--keep FOLDER]`. Slates of 10, propensities
+given, one thread. Both get the same log, drawn anew in each process (`benchmarks/peer_scripts/slate_log.py`), and their
+values are compared. Inputs are made beforehand and not counted; memory is what a process's peak rose above them.
+At 10 million slates ours are streamed in chunks of 50,000, and memory counts the chunk.
+
+The peer (`sb-obp` 0.5.10, numpy 1.26) has a virtual environment of its own, which is made at the first run (pip, from
+the configured index) and kept; `--peer-python` names an interpreter that has it already. `--quick` measures ours
+alone at 20,000 slates, and the peer only where `--peer-python` is given.
+
+How right the estimators are: `benchmarks.ope_shop` and `benchmarks.ope_coverage`.
 """
 
 from __future__ import annotations
 
-import itertools
+import json
+import os
+import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from agents import plackett_luce
+from behavior.errors import InputError
+from behavior.files import cache_home
 from benchmarks.common import Case, Options, case, main, result
-from evaluation.estimators import Estimate, iips, pbm_ips, rips, sips, sniips, snrips, snsips
-from evaluation.intervals import bootstrap_estimate, estimate_interval
+from benchmarks.speed.peer_environments import OBP, PeerMissing, prepare, run_peer
+from benchmarks.speed.table import show
 
-__all__ = ["measure"]
+__all__ = ["OpeOptions", "measure"]
 
-N_ITEMS, K, N_CONTEXTS = 8, 3, 10
-THETA = np.array([0.9, 0.6, 0.4])
-STOP = 0.7  # a cascade user stops after a click with this probability
-
-
-@dataclass(frozen=True)
-class Law:
-    """A Plackett-Luce policy over all `S` slates of each of `C` contexts."""
-
-    slate: NDArray[np.float64]  # (C, S)
-    cascade: NDArray[np.float64]  # (C, S, K)
-    item: NDArray[np.float64]  # (C, S, K)
-    anywhere: NDArray[np.float64]  # (C, S, K, K) the item at k stands at j
+_IPS = ("sips", "iips", "rips", "snsips", "sniips", "snrips")
+_OURS = (*_IPS, "cascade_dr", "sncascade_dr", "bootstrap-1000")
+_SIZES = {100_000: _OURS, 1_000_000: _OURS}
+_STREAMED = (10_000_000, tuple(f"stream-{name}" for name in (*_IPS, "cascade_dr")))
+_PEER = {100_000: (*_IPS, "cascade_dr", "bootstrap-10"), 1_000_000: ("sips", "iips", "rips", "cascade_dr")}
+_LABELS = {
+    "cascade_dr": "Cascade-DR",
+    "sncascade_dr": "SNCascade-DR",
+    "bootstrap-1000": "bootstrap interval of IIPS, 1,000 resamples",
+    "bootstrap-10": "bootstrap interval of IIPS, 10 resamples",
+}
 
 
-class Laboratory:
-    """The shop: its slates, policies and users."""
+@dataclass(frozen=True, kw_only=True)
+class OpeOptions(Options):
+    """What to measure, and where the peer is."""
 
-    def __init__(self, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        self.slates = np.array(list(itertools.permutations(range(N_ITEMS), K)), np.int64)  # (S, K)
-        appeal = rng.uniform(0.05, 0.6, (N_CONTEXTS, N_ITEMS))
-        self.shown_appeal = appeal[:, self.slates]  # (C, S, K)
-        taste = (appeal - appeal.mean()) / appeal.std()
-        noise = rng.normal(size=appeal.shape)
-        self.behaviour = self._law(0.4 * taste + 0.4 * noise)
-        self.evaluation = self._law(0.9 * taste)
-
-    def _law(self, scores: NDArray[np.float64]) -> Law:
-        S = self.slates.shape[0]
-        cascade, anywhere = [], []
-        for row in scores:
-            every = np.tile(row, (S, 1))
-            cascade.append(np.exp(plackett_luce.log_cascade(every, self.slates)))
-            # The marginal of item i at position j, from any slate that has i at j.
-            marginal = np.zeros((N_ITEMS, K))
-            marginal[self.slates, np.arange(K)] = plackett_luce.item_position_marginals(every, self.slates)
-            anywhere.append(marginal[self.slates])  # (S, K, K)
-        joint, position = np.stack(cascade), np.stack(anywhere)
-        return Law(joint[..., -1], joint, np.einsum("cskk->csk", position).copy(), position)
-
-    def click_probability(self, users: str) -> NDArray[np.float64]:
-        """(C, S, K) marginal click probabilities."""
-        if users == "position-based":
-            return THETA * self.shown_appeal
-        reached = np.ones(self.shown_appeal.shape[:2])
-        clicks = np.empty_like(self.shown_appeal)
-        for k in range(K):
-            clicks[..., k] = reached * self.shown_appeal[..., k]
-            reached = reached * (1 - STOP * self.shown_appeal[..., k])
-        return clicks
-
-    def truth(self, users: str, law: Law) -> float:
-        """Expected clicks per slate, by enumeration."""
-        return float((law.slate * self.click_probability(users).sum(axis=2)).sum() / N_CONTEXTS)
-
-    def log(
-        self, n: int, users: str, rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Contexts (n,), slate numbers (n,) and clicks (n, K) under the logging policy."""
-        context = rng.integers(0, N_CONTEXTS, n)
-        edges = np.cumsum(self.behaviour.slate, axis=1)
-        edges[:, -1] = 1.0
-        slate = (rng.random(n)[:, None] > edges[context]).sum(axis=1)
-        appeal = self.shown_appeal[context, slate]
-        if users == "position-based":
-            return context, slate, (rng.random((n, K)) < THETA * appeal).astype(np.float64)
-        click, here = np.zeros((n, K)), np.ones(n, np.bool_)
-        for k in range(K):
-            click[:, k] = here & (rng.random(n) < appeal[:, k])
-            here &= ~((click[:, k] > 0) & (rng.random(n) < STOP))
-        return context, slate, click
+    peer_python: Path | None = None
+    """Interpreter of an environment that has `sb-obp` 0.5.10."""
+    keep: Path | None = None
+    """Folder of the peer's virtual environment, about 0.5 GB; the cache folder where none is named."""
+    peer: bool = True
+    """Whether to run the peer; some minutes."""
 
 
-def estimates(lab: Laboratory, n: int, users: str, rng: np.random.Generator) -> dict[str, Estimate]:
-    """Every estimator on one fresh log of `n` slates."""
-    context, slate, click = lab.log(n, users, rng)
-    b, e, at = lab.behaviour, lab.evaluation, (context, slate)
-    return {
-        "SIPS": sips(click, b.slate[at], e.slate[at]),
-        "SNSIPS": snsips(click, b.slate[at], e.slate[at]),
-        "IIPS": iips(click, b.item[at], e.item[at]),
-        "SNIIPS": sniips(click, b.item[at], e.item[at]),
-        "RIPS": rips(click, b.cascade[at], e.cascade[at]),
-        "SNRIPS": snrips(click, b.cascade[at], e.cascade[at]),
-        "PBM-IPS": pbm_ips(click, b.anywhere[at], e.anywhere[at], examination=THETA),
-    }
-
-
-def measure(options: Options) -> dict[str, Any]:
-    """All cases as one JSON-ready object; `--quick`: fewer logs and rows."""
-    lab = Laboratory()
-    n_logs, n = (100, 1000) if options.quick else (1000, 1000)
+def measure(options: OpeOptions) -> dict[str, Any]:
+    """Run all; `--quick`: one small log."""
+    sizes: dict[int, tuple[str, ...]] = {20_000: _OURS} if options.quick else dict(_SIZES)
+    streamed = (20_000, ("stream-sniips",)) if options.quick else _STREAMED
+    peers: dict[int, tuple[str, ...]] = {20_000: (*_IPS, "cascade_dr")} if options.quick else dict(_PEER)
+    versions, python = _peer(options)
     cases: list[Case] = []
-    for users in ("position-based", "cascade"):
-        cases += _errors(lab, users, n_logs, n)
-    cases += _speed(lab, 200_000 if options.quick else 2_000_000)
-    return result("ope", cases, packages=("numpy", "scipy"))
+    with tqdm(total=2 * len(sizes) + 1, desc="ope", unit="run", disable=None) as bar:
+        for n, names in sizes.items():
+            ours = _ours(n, names)
+            bar.update()
+            theirs: dict[str, dict[str, Any]] = {}
+            if python is not None:
+                try:
+                    theirs = _rows(run_peer(OBP, python, str(n), *peers[n]))
+                except PeerMissing as missing:
+                    python, versions = None, {"sb-obp": f"not measured: {missing}"}
+                    print(f"not measured: {missing}", file=sys.stderr)
+            bar.update()
+            cases += _cases(n, ours, theirs)
+        n, names = streamed
+        cases += _cases(n, _ours(n, names), {})
+        bar.update()
+    show("ope", cases)
+    found = result("ope", cases, packages=("numpy", "numba"))
+    found["versions"] |= versions
+    return found
 
 
-def _errors(lab: Laboratory, users: str, n_logs: int, n: int) -> list[Case]:
-    truth = lab.truth(users, lab.evaluation)
-    values: dict[str, list[float]] = {}
-    held: dict[str, list[bool]] = {}
-    for seed in tqdm(range(n_logs), desc=f"{users} users", unit="log", disable=None, leave=False):
-        for name, found in estimates(lab, n, users, np.random.default_rng([seed, 1])).items():
-            values.setdefault(name, []).append(found.value)
-            interval = estimate_interval(found)
-            held.setdefault(name, []).append(interval.low <= truth <= interval.high)
-            if name == "SNIIPS":
-                boot = bootstrap_estimate(found, n_resamples=500)
-                held.setdefault("SNIIPS, bootstrap", []).append(boot.low <= truth <= boot.high)
-    cases = [
-        case(
-            f"{users} users: value of the policy judged",
-            truth,
-            "clicks a slate",
-            lab.truth(users, lab.behaviour),
+def _peer(options: OpeOptions) -> tuple[dict[str, str], Path | None]:
+    package, _, pinned = OBP.package.partition("==")
+    if options.peer_python is not None:
+        if not options.peer_python.is_file():
+            raise InputError(
+                f"no interpreter at {options.peer_python}",
+                where="--peer-python",
+                mend="Name the python of an environment that has sb-obp, or leave the option out to make one.",
+            )
+        return {package: f"{pinned} in an environment given"}, options.peer_python
+    if options.quick or not options.peer:
+        return {}, None
+    try:
+        python = prepare(OBP, options.keep or cache_home() / "peers")
+    except PeerMissing as missing:
+        print(f"not measured: {missing}", file=sys.stderr)
+        return {package: f"not measured: {missing}"}, None
+    return {package: f"{pinned} with {', '.join(OBP.needs)}"}, python
+
+
+def _ours(n: int, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Each in turn in one fresh process, on one thread."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.speed.slate_estimators", str(n), *names],
+        cwd=Path(__file__).resolve().parents[1],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise InputError(
+            f"{(done.stderr.strip().splitlines() or ['no message'])[-1]}",
+            where=f"benchmarks.speed.slate_estimators at {n:,} slates",
+            mend="Free some memory, or run python -m benchmarks.speed.slate_estimators to see all of it.",
         )
-    ]
-    whole = float(np.sqrt(np.mean(np.square(np.array(values["SIPS"]) - truth))) / truth)
-    for name, guesses in values.items():
-        error = np.array(guesses) - truth
-        rmse = float(np.sqrt(np.mean(np.square(error))) / truth)
-        what = f"{users} users: {name}"
-        cases.append(case(f"{what}, root mean square error, {n:,} slates", rmse, "of the value", whole))
-        cases.append(case(f"{what}, bias", float(error.mean() / truth), "of the value"))
-    for name, inside in held.items():
-        share = float(np.mean(inside))
-        what = f"{users} users: {name}, coverage of 95 % intervals over {n_logs:,} logs"
-        cases.append(case(what, share, "share of logs", 0.95))
+    return _rows(done.stdout)
+
+
+def _rows(text: str) -> dict[str, dict[str, Any]]:
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return {row["name"]: row for row in rows}
+
+
+def _cases(n: int, ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]]) -> list[Case]:
+    cases = []
+    for name, row in ours.items():
+        peer = theirs.get(name)
+        what = f"{_label(name)}, {n:,} slates"
+        beside = "; reference: obp" if peer else ""
+        cases.append(case(f"{what}: CPU{beside}", row["cpu_s"], "s", peer["cpu_s"] if peer else None))
+        if row["peak_gb"] is not None:
+            peak = peer["peak_gb"] if peer else None
+            cases.append(case(f"{what}: memory beyond its inputs{beside}", row["peak_gb"], "GB", peak))
+        if peer:
+            apart = abs(row["value"] - peer["value"]) / abs(peer["value"])
+            cases.append(case(f"{what}: value, relative difference from obp", apart, "share"))
+    for name, row in theirs.items():
+        if name not in ours:
+            what = f"obp alone, {_label(name)}, {n:,} slates"
+            cases.append(case(f"{what}: CPU", row["cpu_s"], "s"))
     return cases
 
 
-def _speed(lab: Laboratory, n: int) -> list[Case]:
-    context, slate, click = lab.log(n, "position-based", np.random.default_rng(0))
-    at = context, slate
-    b, e = lab.behaviour.item[at], lab.evaluation.item[at]
-    found = sniips(click, b, e)
-    sessions = np.arange(n) // 5
-
-    def rate(what: str, run: Callable[[], object]) -> Case:
-        started = time.perf_counter()
-        run()
-        return case(f"{what}, {n:,} slates of {K}", n / (time.perf_counter() - started), "slates/s")
-
-    return [
-        rate("SNIIPS", lambda: sniips(click, b, e)),
-        rate("interval over sessions", lambda: estimate_interval(found, clusters=sessions)),
-        rate(
-            "bootstrap over sessions, 200 resamples",
-            lambda: bootstrap_estimate(found, clusters=sessions, n_resamples=200),
-        ),
-    ]
+def _label(name: str) -> str:
+    kind, _, rest = name.partition("-")
+    if kind == "stream":
+        return f"{_label(rest)} streamed"
+    return _LABELS.get(name, name.upper())
 
 
 if __name__ == "__main__":
-    sys.exit(main(measure, description=__doc__))
+    sys.exit(main(measure, OpeOptions, description=__doc__))

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PEERS", "Peer", "PeerMissing", "peer_rate", "prepare", "run_peer"]
+__all__ = ["OBP", "PEERS", "Peer", "PeerMissing", "peer_rate", "prepare", "run_peer"]
 
 _SCRIPTS = Path(__file__).resolve().parent.parent / "peer_scripts"
 
@@ -49,6 +49,24 @@ PEERS = (
         script="recogym_loop.py",
     ),
 )
+
+OBP = Peer(
+    name="obp",
+    package="sb-obp==0.5.10",
+    # Its own requirements would bring torch with CUDA: 6 GB for policies that are not run here.
+    needs=(
+        "numpy==1.26.4",
+        "scipy==1.13.1",
+        "scikit-learn==1.5.2",
+        "pandas==2.2.3",
+        "tqdm",
+        "PyYAML==6.0.2",
+        "matplotlib==3.9.2",
+        "seaborn==0.13.2",
+    ),
+    script="obp_slates.py",
+)
+"""The Open Bandit Pipeline, beside which `benchmarks.ope` times estimators."""
 
 
 def prepare(peer: Peer, folder: Path) -> Path:
