@@ -1,0 +1,183 @@
+"""Learning to rank on vectors that are there already: a low-rank change of the metric, weights of ready-made scores.
+
+A few thousand ratings are too few for 22 million weights, and enough for this. With `q` the vector of a query and `i_v`
+those of an item (one a view: title, description), all of unit length, and `z_f` scores standardised within the query,
+
+    score = sum_f w_f z_f + scale * mean_v (cos(q M, i_v M) - cos(q, i_v)),      M = 1 + U V'
+
+so that nothing learned means the weighted scores alone. The penalty `ridge (|w - w_0|^2 + |U V'|^2)` keeps it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoders.tuning import losses
+
+__all__ = ["VectorRanker", "VectorRankerConfig", "fit_vector_ranker", "within_query"]
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorRankerConfig:
+    """How the metric and the weights are learned."""
+
+    rank: int = 32
+    """Rank of the change of the metric; 0 learns the weights alone."""
+    ridge: float = 0.01
+    """Pull towards the weights at the start and the metric as it is."""
+    ranking: Literal["pairwise", "softmax", "lambda"] = "pairwise"
+    """The loss, over the items of each query."""
+    steps: int = 80
+    """Full-batch Adam steps."""
+    learning_rate: float = 0.01
+    """Adam's."""
+    scale: float = 10.0
+    """Of the change in cosine beside the standardised scores."""
+    seed: int = 0
+    """Of the first U."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorRanker:
+    """A fitted ranker."""
+
+    weight: Floats  # (F,)
+    left: Floats  # (D, rank)
+    right: Floats  # (D, rank)
+    scale: float
+
+    def score(
+        self,
+        query: Floats,
+        views: Sequence[Floats],
+        scores: Floats,
+        query_row: NDArray[np.integer],
+        item_row: NDArray[np.integer],
+    ) -> Floats:
+        """Scores (P,) of the pairs; arguments as in `fit_vector_ranker`."""
+        with torch.no_grad():
+            found = _score(
+                torch.from_numpy(self.weight),
+                torch.from_numpy(self.left),
+                torch.from_numpy(self.right),
+                self.scale,
+                torch.from_numpy(query),
+                [torch.from_numpy(view) for view in views],
+                torch.from_numpy(scores),
+                torch.from_numpy(np.asarray(query_row, np.int64)),
+                torch.from_numpy(np.asarray(item_row, np.int64)),
+            )
+        return np.asarray(found.numpy(), np.float32)
+
+
+def within_query(values: NDArray[np.floating], query_row: NDArray[np.integer]) -> Floats:
+    """`values` (P,) or (P, F) with mean 0 and deviation 1 within each query; 0 where all are the same."""
+    table = np.asarray(values, np.float64).reshape(len(query_row), -1)
+    _, place = np.unique(query_row, return_inverse=True)
+    n = np.bincount(place).astype(np.float64)[:, None]
+
+    def mean(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([np.bincount(place, weights=column) for column in x.T], axis=1) / n
+
+    centred = table - mean(table)[place]
+    spread = np.sqrt(mean(centred**2))[place]
+    out = np.where(spread > 1e-9, centred / np.maximum(spread, 1e-9), 0.0)
+    return out.reshape(np.shape(values)).astype(np.float32)
+
+
+def fit_vector_ranker(
+    query: Floats,
+    views: Sequence[Floats],
+    scores: Floats,
+    query_row: NDArray[np.integer],
+    item_row: NDArray[np.integer],
+    gain: NDArray[np.floating],
+    config: VectorRankerConfig,
+    *,
+    start: Floats,
+) -> VectorRanker:
+    """Learn from pairs with gains.
+
+    Args:
+        query: (Q, D) unit vectors.
+        views: Each (I, D), unit vectors of the items, of one text each.
+        scores: (P, F) ready-made scores of the pairs, standardised within the query.
+        query_row: (P,) rows of `query`.
+        item_row: (P,) rows of the views.
+        gain: (P,) how good the item is for the query, from 0.
+        config: Loss and optimiser.
+        start: (F,) weights to start from and to be pulled to.
+    """
+    D = query.shape[1]
+    generator = torch.Generator().manual_seed(config.seed)
+    begin = torch.from_numpy(np.asarray(start, np.float32))
+    weight = begin.clone().requires_grad_()
+    left = (torch.randn((D, config.rank), generator=generator) / D**0.5).requires_grad_()
+    right = torch.zeros((D, config.rank), requires_grad=True)
+    learned = [weight, left, right] if config.rank else [weight]
+    optimiser = torch.optim.Adam(learned, lr=config.learning_rate)
+    # Only what the pairs need is projected; each query is a row of a padded table.
+    used_q, q_at = np.unique(query_row, return_inverse=True)
+    used_i, i_at = np.unique(item_row, return_inverse=True)
+    place = np.zeros(len(q_at), np.int64)
+    order = np.argsort(q_at, kind="stable")
+    starts = np.searchsorted(q_at[order], np.arange(len(used_q)))
+    place[order] = np.arange(len(q_at)) - starts[q_at[order]]
+    at = torch.from_numpy(q_at), torch.from_numpy(place)
+    shape = (len(used_q), int(place.max()) + 1)
+    known = torch.zeros(shape).index_put(at, torch.ones(len(q_at)))
+    gains = torch.zeros(shape).index_put(at, torch.from_numpy(np.asarray(gain, np.float32)))
+    q = torch.from_numpy(query[used_q])
+    items = [torch.from_numpy(view[used_i]) for view in views]
+    table = torch.from_numpy(scores)
+    rows = at[0], torch.from_numpy(i_at)
+    loss_of = {
+        "pairwise": losses.pairwise_logistic,
+        "softmax": losses.listwise_softmax,
+        "lambda": losses.lambda_loss,
+    }[config.ranking]
+    for _ in range(config.steps):
+        found = _score(weight, left, right, config.scale, q, items, table, *rows)
+        ranked = loss_of(torch.zeros(shape).index_put(at, found), gains, known)
+        # |U V'|^2 is the sum of the entries of (U'U) * (V'V).
+        moved = ((left.T @ left) * (right.T @ right)).sum()
+        loss = ranked + config.ridge * ((weight - begin).square().sum() + moved)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    parts = (np.asarray(part.detach().numpy(), np.float32) for part in (weight, left, right))
+    names = ("weight", "left", "right")
+    return VectorRanker(scale=config.scale, **dict(zip(names, parts, strict=True)))
+
+
+def _score(
+    weight: torch.Tensor,
+    left: torch.Tensor,
+    right: torch.Tensor,
+    scale: float,
+    query: torch.Tensor,
+    views: Sequence[torch.Tensor],
+    scores: torch.Tensor,
+    query_row: torch.Tensor,
+    item_row: torch.Tensor,
+) -> torch.Tensor:
+    plain = scores @ weight  # (P,)
+    if left.shape[1] == 0:
+        return plain
+
+    def moved(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(x + (x @ left) @ right.T, dim=1)
+
+    q = moved(query)[query_row] / len(views)
+    raw = query[query_row] / len(views)
+    change = [(q * moved(view)[item_row]).sum(1) - (raw * view[item_row]).sum(1) for view in views]
+    total: torch.Tensor = plain + scale * torch.stack(change).sum(0)
+    return total
