@@ -68,7 +68,8 @@ def cressie_read_interval(
 
     Returns:
         `value` is the likelihood's own estimate (the mean with the weights as control variates), not
-        `estimate.value`. Unbounded where the numbers of rows vary so much that every value is possible.
+        `estimate.value`. Unbounded where the numbers of rows vary so much that every value is possible, and where
+        no reweighting of the log gives the weights of some column a mean of 1.
 
     Raises:
         InputError: A self-normalised estimate.
@@ -81,7 +82,10 @@ def cressie_read_interval(
         return undetermined(estimate.value, level, count)
     columns = np.column_stack([terms, np.ones(n), estimate.weights - 1.0])
     sums = cluster_sums(columns, dense, count) if clusters is not None else columns
-    fit = _residuals(sums[:, :2], sums[:, 2:])
+    controls = sums[:, 2:]
+    if bool(((controls.max(axis=0) < -1e-12) | (controls.min(axis=0) > 1e-12)).any()):
+        return undetermined(estimate.value, level, count)  # no reweighting gives these weights a mean of 1
+    fit = _residuals(sums[:, :2], controls)
     quantile = float(fdtri(1, count - 1 - width, level)) / count
     top, bottom = fit.mean
     s = fit.covariance

@@ -153,6 +153,13 @@ def test_cressie_read_of_equal_policies_is_students() -> None:
     assert found.half_width == pytest.approx(student.half_width, rel=0.01)
 
 
+def test_cressie_read_says_nothing_of_what_the_log_never_shows() -> None:
+    reward, b, _ = _log(100, 2)
+    for nowhere in (0.0 * b, 0.5 * b):
+        found = cressie_read_interval(iips(reward, b, nowhere))
+        assert (found.low, found.high) == (-np.inf, np.inf)
+
+
 def test_plain_intervals_refuse_ratios() -> None:
     reward, b, e = _log(50, 0)
     for method in ("cressie-read", "bernstein", "hoeffding", "sequence"):
