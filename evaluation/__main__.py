@@ -1,16 +1,18 @@
-"""`python -m evaluation`: judge the policies of a finished run again, with more users or another seed.
+"""`python -m evaluation`: judge policies by a log, in simulators, and in tests of users.
 
-`python -m evaluation agreement` says how far the run's simulator can be believed about policies.
+`--log LOG --policy RUN` judges policies by a log; `--run RUN` judges the policies of a finished run again, with more
+users or another seed; `agreement` says how far the run's simulator can be believed about policies; `ab-plan`,
+`ab-simulate` and `interleave` plan and rehearse tests with users.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -19,6 +21,21 @@ from behavior.files import atomic_path, refuse_existing
 from evaluation.run_artifacts import JudgeOptions, judge_run
 
 __all__ = ["AgreementArguments", "Arguments", "main"]
+
+_USAGE = """usage: python -m evaluation COMMAND
+
+Judge policies by a log, in simulated users, and in rehearsed tests with users:
+
+  --log LOG --policy RUN [--policy RUN|TABLE|module:function ...] [--simulator NAME ...]
+                 policies by a log: every estimator that fits, simulated values, a verdict
+  --run RUN      the policies of a finished run again, with other users
+  agreement      how far a run's simulator can be believed about policies
+  ab-plan        how many users and days an A/B test takes, and when to look
+  ab-simulate    rehearse an A/B test of two policies in simulated users
+  interleave     rehearse interleaving two policies on one page, beside an A/B test
+
+`python -m evaluation COMMAND --help` (`--log --help`, `--run --help`) says more.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +81,46 @@ class AgreementArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
+    command = given[0] if given else "--help"
     try:
-        if given[:1] == ["agreement"]:
-            prog = "python -m evaluation agreement"
-            _agreement(
+        if command in _COMMANDS:
+            arguments, run, shown = _COMMANDS[command]()
+            run(
                 tyro.cli(
-                    AgreementArguments, args=given[1:], prog=prog, description=AgreementArguments.__doc__
+                    arguments,
+                    args=given[1:],
+                    prog=f"python -m evaluation {shown}",
+                    description=arguments.__doc__,
                 )
             )
+        elif any(word == "--log" or word.startswith("--log=") for word in given):
+            from pipeline.judging_command import LogArguments, run_log
+
+            rest = ["--help"] if given == ["--log", "--help"] else given
+            run_log(
+                tyro.cli(
+                    LogArguments, args=rest, prog="python -m evaluation", description=LogArguments.__doc__
+                )
+            )
+        elif given in (["--help"], ["-h"], []):
+            print(_USAGE, end="")
         else:
-            _run(tyro.cli(Arguments, args=given, prog="python -m evaluation", description=Arguments.__doc__))
+            rest = ["--help"] if given == ["--run", "--help"] else given
+            _run(tyro.cli(Arguments, args=rest, prog="python -m evaluation", description=Arguments.__doc__))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _agreement_command() -> tuple[type[Any], Callable[[Any], None], str]:
+    return AgreementArguments, _agreement, "agreement"
+
+
+_COMMANDS: dict[str, Callable[[], tuple[type[Any], Callable[[Any], None], str]]] = {
+    "agreement": _agreement_command,
+}
+"""Commands by name; each loads what it needs when it is asked for."""
 
 
 def _check(run: Path, users: int) -> None:

@@ -72,7 +72,7 @@ def choose_estimator(
         e for e in ladder if count(e.name, sound=False)
     ]
     if not usable:
-        return "", "the log supports no figure of any policy", ()
+        return (ladder[0].name if ladder else ""), "the log supports no figure of any policy", ()
     names = [entry.name for entry in usable]
     tests = {name: one.disagreement for name, one in judged.items() if one.disagreement is not None}
     refuting = {

@@ -91,7 +91,7 @@ class LogJudgement:
     policies: Mapping[str, JudgedPolicy]
     """By name, in the order given."""
     chosen: str
-    """The estimator that policies are ranked by; empty where no figure can be believed."""
+    """The estimator that policies are ranked by; empty where there are no figures at all."""
     why_chosen: str
     """Why this one, in words."""
     logged: Interval
@@ -113,7 +113,9 @@ class LogJudgement:
     spread: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     """By ensemble, then by policy: the value with an interval for what the log could not tell."""
     notes: tuple[str, ...] = ()
-    """What concerns all policies."""
+    """What concerns all policies; warnings."""
+    remarks: tuple[str, ...] = ()
+    """What was done while the log was read."""
 
     def __getitem__(self, name: str) -> JudgedPolicy:
         """One policy."""

@@ -76,7 +76,7 @@ def print_judgement(found: LogJudgement, verdict: LogVerdict, console: Console |
         console.print(judgement_table(found), crop=False)
     finally:
         console.width = before
-    for note in judgement_notes(found):
+    for note in (*judgement_notes(found), *found.remarks):
         console.print(Text(note, style="dim"))
     console.print()
     console.print(Text(verdict.headline, style="bold"))

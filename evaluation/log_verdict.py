@@ -113,7 +113,10 @@ def _warnings(found: LogJudgement) -> tuple[str, ...]:
             loud.append(f"{name}: NO FIGURE: {one.reason}.")
             continue
         figure = one.figures.get(found.chosen)
-        if figure is None or figure.believed:
+        if figure is None:
+            loud.append(f"{name}: NO FIGURE by {found.chosen.upper()}, which policies are ranked by.")
+            continue
+        if figure.believed:
             continue
         high = best is not None and figure.value > best.value
         text = f"{name}: NOT TO BELIEVE: {_shown(figure)} by {figure.estimator.upper()}: {figure.reason}."
