@@ -140,6 +140,10 @@ def diagnose(
         reasons = [nothing]
     else:
         reasons = _doubts(limits, skew, tail, [m for m in means if has_mean_one and not m.low <= 1 <= m.high])
+        if not np.asarray(estimate.numerator).any():
+            reasons.append(
+                "no reward at all on what the policy would show: no interval can say how rare it is"
+            )
         trust = "doubtful" if reasons else "sound"
     return Diagnostics(
         trust=trust,

@@ -110,6 +110,14 @@ def test_one_user_who_decides_makes_it_doubtful() -> None:
     assert "a few users decide" in found.reasons[0]
 
 
+def test_a_log_without_reward_is_doubtful_and_a_constant_reward_is_not() -> None:
+    _, b, e = _item_log(np.array([0.5, 0.5]), np.array([0.45, 0.55]), 300)
+    found = diagnose(snips(np.zeros(300), b, e))
+    assert found.trust == "doubtful"
+    assert "no reward at all" in found.reasons[0]
+    assert diagnose(snips(np.full(300, 0.2), b, e)).sound
+
+
 def test_heavy_tails_are_flagged() -> None:
     """Propensities of a uniform to the 1.6th power, judged by a flat policy: weights with index 0.8 or more."""
     rng = np.random.default_rng(1)
