@@ -21,6 +21,7 @@ from evaluation.support import rows_with_propensities
 if TYPE_CHECKING:
     from agents.base import Policy
     from envs.observation import Observation
+    from evaluation.estimators.impressions import ModelValues
 
 __all__ = ["Evidence", "gather_evidence"]
 
@@ -77,6 +78,13 @@ class Evidence:
         known = self.cascade
         # A position that is empty holds 1, and a cascade falls down the page: the smallest is the whole page's.
         return None if known is None else (known[0].min(axis=1), known[1].min(axis=1))
+
+    @cached_property
+    def model_values(self) -> ModelValues:
+        """What a reward model, fitted to other users, says of single impressions; fitted when first asked for."""
+        from evaluation.estimators.impressions import model_values_of
+
+        return model_values_of(self)
 
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of the rows behind a figure."""

@@ -14,6 +14,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from behavior.errors import InputError
+from evaluation.estimators.cressie_read import cressie_read
+from evaluation.estimators.impressions import (
+    impression_dm,
+    impression_dr,
+    impression_dros,
+    impression_sndr,
+    tuned_clipped_ips,
+)
 from evaluation.estimators.result import Estimate
 from evaluation.estimators.sessions import pdis, wpdis
 from evaluation.estimators.single import ips, snips
@@ -202,6 +210,51 @@ for _entry in (
     EstimatorEntry(name="ips", call=_item(ips), needs="impression", assumes=_OVERLAP),
     EstimatorEntry(
         name="snips", call=_item(snips), needs="impression", assumes=_OVERLAP, normalised=True, rank=10
+    ),
+    EstimatorEntry(
+        name="cressie_read",
+        call=_item(cressie_read),
+        needs="impression",
+        assumes=_OVERLAP,
+        normalised=True,
+        default=False,
+    ),
+    EstimatorEntry(
+        name="clipped_ips",
+        call=tuned_clipped_ips,
+        needs="impression",
+        assumes=f"{_OVERLAP}; what clipping takes away is small",
+        weights_mean_one=False,
+        default=False,
+    ),
+    EstimatorEntry(
+        name="dm",
+        call=impression_dm,
+        needs="impression",
+        assumes="the reward model is right wherever the policy goes",
+        reward_model=True,
+        default=False,
+    ),
+    EstimatorEntry(
+        name="dr", call=impression_dr, needs="impression", assumes=_OVERLAP, reward_model=True, default=False
+    ),
+    EstimatorEntry(
+        name="sndr",
+        call=impression_sndr,
+        needs="impression",
+        assumes=_OVERLAP,
+        normalised=True,
+        reward_model=True,
+        default=False,
+    ),
+    EstimatorEntry(
+        name="dros",
+        call=impression_dros,
+        needs="impression",
+        assumes=f"{_OVERLAP}; the reward model is nearly right where weights are large",
+        reward_model=True,
+        weights_mean_one=False,
+        default=False,
     ),
     EstimatorEntry(name="iips", call=_item(iips), needs="item", assumes=_ITEM),
     EstimatorEntry(name="sniips", call=_item(sniips), needs="item", assumes=_ITEM, normalised=True, rank=10),
