@@ -10,6 +10,7 @@ import tyro
 from behavior.errors import InputError
 from encoders.commands.distil import Distil
 from encoders.commands.evaluate import Evaluate
+from encoders.commands.explain import Explain
 from encoders.commands.export import Export
 from encoders.commands.finetune import Finetune
 from encoders.commands.robustness import Robustness
@@ -18,6 +19,7 @@ from encoders.commands.robustness import Robustness
 Command = (
     Annotated[Finetune, tyro.conf.subcommand("finetune")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Distil, tyro.conf.subcommand("distil")]
     | Annotated[Robustness, tyro.conf.subcommand("robustness")]

@@ -21,6 +21,7 @@ from encoders.cache import EmbeddingCache, encode_cached
 from encoders.features import RelevanceTables
 from encoders.heads import HeadConfig, calibrate, fit_empty_query, fit_projection, zero_shot_heads
 from encoders.known_queries import KnownQueriesConfig, fit_known_queries
+from encoders.measures.held_out import compare_held_out
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position
 from encoders.relevance import Heads, KnownQueries, RelevanceModel, project, tables_from_vectors
 from encoders.report import RelevanceReport, judge_tables
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FinetuneConfig", "finetune", "finetune_cached", "held_out_queries"]
 
-_VERSION = 7  # part of the cache key: raised whenever the same input gives another model
+_VERSION = 8  # part of the cache key: raised whenever the same input gives another model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,9 @@ def finetune(
     if config.mode != "none":
         heads = fit_projection(heads, item, query, pairs, config.heads, progress=progress)
     heads = calibrate(heads, item, query, pairs)
-    after = judge_tables(_tables(item, query, heads), held_out, truth=truth, queries=out_rows)
+    tuned = _tables(item, query, heads)
+    after = judge_tables(tuned, held_out, truth=truth, queries=out_rows)
+    comparison = compare_held_out(zero_shot, tuned, held_out, everything, pairs, queries, truth=truth)
     if config.refit:
         known = everything.take(has_text[everything.query])
         if config.mode != "none":
@@ -155,6 +158,7 @@ def finetune(
         examination=tuple(float(value) for value in examination),
         known_before=known_before,
         known_after=known_after,
+        comparison=comparison,
     )
     return model, report
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.features import RelevanceTables
+from encoders.measures.comparison import Comparison
 from encoders.pairs import PairCounts
 
 __all__ = ["RelevanceMetrics", "RelevanceReport", "judge_tables", "ndcg_by_query"]
@@ -51,6 +52,8 @@ class RelevanceReport:
     """The encoder as it came, on queries that training saw, by a later part of the log; None where there is none."""
     known_after: RelevanceMetrics | None = None
     """The fine-tuned model on the same."""
+    comparison: Comparison | None = None
+    """Every measure on the held-out queries, with intervals; None without the library ir-measures."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON (nan as None)."""
@@ -75,13 +78,16 @@ class RelevanceReport:
         def known(name: str) -> RelevanceMetrics | None:
             return None if values.get(name) is None else metrics(values[name])
 
-        parts = ("before", "after", "known_before", "known_after", "examination")
+        parts = ("before", "after", "known_before", "known_after", "examination", "comparison")
         return cls(
             before=metrics(values["before"]),
             after=metrics(values["after"]),
             known_before=known("known_before"),
             known_after=known("known_after"),
             examination=tuple(values["examination"]),
+            comparison=None
+            if values.get("comparison") is None
+            else Comparison.from_dict(values["comparison"]),
             **{k: v for k, v in values.items() if k not in parts},
         )
 

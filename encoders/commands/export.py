@@ -79,14 +79,13 @@ class Export:
         print(f"{tables}: {features.n_items} items, {features.n_queries} queries\n{chosen}")
 
     def _onnx(self, model: RelevanceModel, shop: ShopData) -> None:
+        import copy
         import tempfile
 
         from encoders.bert import BertEncoder
-        from encoders.cache import EmbeddingCache
         from encoders.exporting.check import check_export
         from encoders.exporting.export import export_onnx
         from encoders.pairs import count_pairs, examination_by_position
-        from encoders.relevance import RelevanceModel
 
         if not isinstance(model.encoder, BertEncoder):
             raise InputError(
@@ -97,13 +96,8 @@ class Export:
         precision: Literal["float32", "int8"] = "int8" if self.form == "onnx-int8" else "float32"
         with tempfile.TemporaryDirectory() as scratch:
             encoder = export_onnx(model.encoder, Path(scratch) / "encoder", precision)
-            exported = RelevanceModel(
-                encoder,
-                model.heads,
-                item_columns=model.item_columns,
-                cache=EmbeddingCache(),
-                known=model.known,
-            )
+            exported = copy.copy(model)
+            exported.encoder = encoder
             exported.save(self.out)
             original, other = (
                 entry.tables(shop.catalog, shop.queries, progress=not self.quiet)
