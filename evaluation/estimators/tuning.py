@@ -105,7 +105,7 @@ def tune_slope(
     Raises:
         InputError: An empty or repeated grid, or no candidate with a finite value and width.
     """
-    config = _checked(config)
+    config, clusters = _checked(config), _numbered(clusters)
     made = _made(estimator, grid, clusters)
     found = [_candidate(one, _half_width(one, config)) for one in made]
     # Widest first; equal ones stay in the order of the grid.
@@ -149,7 +149,7 @@ def tune_mse(
     Raises:
         InputError: An empty or repeated grid, no finite candidate, or a reference without a finite value.
     """
-    config = _checked(config)
+    config, clusters = _checked(config), _numbered(clusters)
     made = _made(estimator, grid, clusters)
     unbiased = _Made.of(estimator, float(reference), clusters)
     if not (math.isfinite(unbiased.estimate.value) and math.isfinite(unbiased.standard_error)):
@@ -255,6 +255,11 @@ def _checked(config: TuneConfig | None) -> TuneConfig:
             f"delta is {config.delta}", where="TuneConfig", mend="Pass a chance between 0 and 1."
         )
     return config
+
+
+def _numbered(clusters: NDArray[Any] | None) -> NDArray[np.intp] | None:
+    """Labels as whole numbers, once for all candidates: labels of text are slow to compare."""
+    return None if clusters is None else cluster_index(clusters, clusters.shape[0])[0]
 
 
 def _some(where: str, order: list[int]) -> None:

@@ -107,6 +107,19 @@ def test_embeddings_carry_over_to_items_that_were_never_shown() -> None:
     assert found[:, 4] == pytest.approx(found[:, 1], abs=1e-12)
 
 
+def test_rows_shuffled_give_the_same_figure_the_whole_way() -> None:
+    log = some_log()
+    judged = np.array([0.1, 0.2, 0.3, 0.4])
+    found = []
+    for order in (np.arange(600), np.random.default_rng(2).permutation(600)):
+        x = {name: value[order] for name, value in log.items()}
+        logged, policy = fit(x).pair(action=x["action"], distribution=judged)
+        rows = x["reward"], x["logging"][np.arange(600), x["action"]], judged[x["action"]]
+        estimate = dr(*rows, q_logged=logged, q_policy=policy)
+        found.append((estimate.value, estimate.standard_error))
+    assert found[1] == pytest.approx(found[0], rel=1e-12)
+
+
 def test_items_are_columns_of_their_own() -> None:
     """Numbering the items in another way gives the same predictions under the new numbers."""
     log = some_log()

@@ -29,6 +29,7 @@ from evaluation.estimators import (
     switch_dr,
 )
 from evaluation.estimators.shrinkage import clip, optimistic, subgaussian, switch
+from evaluation.intervals import estimate_interval
 
 Array = NDArray[np.float64]
 
@@ -261,6 +262,35 @@ def test_shrinkage_has_the_bias_that_is_stated() -> None:
         assert abs(bias) > 1e-3
         found = estimator(*problem.rows, **problem.model(q), parameter=parameter)
         exact(found.value, problem.truth + bias)
+
+
+def test_many_logs() -> None:
+    """On average the truth, and Student's 95 % intervals that hold it: four standard errors of 400 logs allowed."""
+    problem = Enumerated()
+    q = np.clip(problem.q + np.array([0.2, -0.1, 0.1, -0.2]), 0, 1)  # a middling model
+    logs, n = 400, 400
+    estimators: dict[str, Callable[[Array, Array, Array, dict[str, Array]], Estimate]] = {
+        "ips": lambda r, b, e, model: ips(r, b, e),
+        "snips": lambda r, b, e, model: snips(r, b, e),
+        "dr": lambda r, b, e, model: dr(r, b, e, **model),
+        "sndr": lambda r, b, e, model: sndr(r, b, e, **model),
+        "sgdr": lambda r, b, e, model: sgdr(r, b, e, **model, parameter=1e-3),
+    }
+    error, error_of_error, covered = (np.zeros((logs, len(estimators))) for _ in range(3))
+    for log in range(logs):
+        rows = np.random.default_rng(log).integers(0, problem.reward.size, n)  # every row is equally likely
+        x = problem.model(q)
+        model = {name: values[rows] for name, values in x.items()}
+        r, b, e = (values[rows] for values in problem.rows)
+        for j, estimator in enumerate(estimators.values()):
+            found = estimator(r, b, e, model)
+            interval = estimate_interval(found)
+            error[log, j], error_of_error[log, j] = found.value - problem.truth, found.standard_error
+            covered[log, j] = interval.low <= problem.truth <= interval.high
+    spread = error.std(axis=0)
+    assert np.all(np.abs(error.mean(axis=0)) < 4 * spread / np.sqrt(logs))
+    assert error_of_error.mean(axis=0) == pytest.approx(spread, rel=0.15)
+    assert np.all(np.abs(covered.mean(axis=0) - 0.95) < 4 * np.sqrt(0.95 * 0.05 / logs))
 
 
 def test_a_good_model_takes_variance_away() -> None:
