@@ -2,12 +2,16 @@
 
 A folder per model holds immutable shards (`.npz` with the keys and the vectors of one chunk of texts). A shard is
 written beside its place and renamed into it, so readers never see half a file and two writers of the same chunk
-write the same bytes. Zip checksums find damage; a damaged shard is reported, removed and computed again.
+write the same bytes; a writer that is killed leaves at most a file that nobody reads. Zip checksums find damage; a
+damaged shard is reported, removed and computed again. Where the shards of all models together outgrow the bound, those
+unused for longest go first.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -24,6 +28,10 @@ from encoders.text import TextEncoder
 __all__ = ["EmbeddingCache", "encode_cached"]
 
 _CHUNK = 2048  # texts per shard: an interrupted run loses at most this much work
+_MIB = 2**20
+_DEFAULT_MIB = 4096
+_BOUND = "SLATEGYM_EMBEDDINGS_MIB"
+_STALE = 3600.0  # seconds after which an unfinished file is that of a writer that was killed
 
 
 class EmbeddingCache:
@@ -31,10 +39,15 @@ class EmbeddingCache:
 
     Args:
         folder: Where the shards live; by default `$SLATEGYM_CACHE/embeddings` or `~/.cache/slategym/embeddings`.
+        max_mib: Room on disk for the vectors of all models, in MiB; `$SLATEGYM_EMBEDDINGS_MIB`, or 4096, by default.
+
+    Raises:
+        InputError: A bound that is no positive number.
     """
 
-    def __init__(self, folder: Path | str | None = None) -> None:
+    def __init__(self, folder: Path | str | None = None, *, max_mib: float | None = None) -> None:
         self.folder = Path(folder).expanduser() if folder is not None else cache_home() / "embeddings"
+        self.max_bytes = int(_bound(max_mib) * _MIB)
 
     def _home(self, fingerprint: str) -> Path:
         return self.folder / hashlib.sha256(fingerprint.encode()).hexdigest()[:24]
@@ -55,6 +68,7 @@ class EmbeddingCache:
             loaded = self._read(shard, wanted, width)
             if loaded is None:
                 continue
+            _touch(shard)
             keys, vectors = loaded
             for key, vector in zip(keys, vectors, strict=True):
                 rows = wanted.pop(key, None)
@@ -97,6 +111,53 @@ class EmbeddingCache:
         write_npz(
             self._home(fingerprint) / f"{name}.npz", {"keys": table, "vectors": vectors.astype(np.float32)}
         )
+        self.evict()
+
+    def evict(self) -> int:
+        """Remove the shards unused for longest, down to nine tenths of the bound once it is passed; how many went.
+
+        A process that reads a shard while it goes keeps what it opened, or finds nothing and encodes again.
+        """
+        shards: list[tuple[float, int, Path]] = []
+        for path in self.folder.glob("*/*.npz"):
+            try:
+                state = path.stat()
+            except FileNotFoundError:
+                continue
+            if not path.name.startswith("."):
+                shards.append((state.st_mtime, state.st_size, path))
+            elif time.time() - state.st_mtime > _STALE:
+                path.unlink(missing_ok=True)
+        total, removed = sum(size for _, size, _ in shards), 0
+        if total > self.max_bytes:
+            for _, size, path in sorted(shards, key=lambda entry: entry[0]):
+                if total <= 0.9 * self.max_bytes:
+                    break
+                path.unlink(missing_ok=True)
+                total, removed = total - size, removed + 1
+        return removed
+
+
+def _touch(shard: Path) -> None:
+    """Note the use of a shard: its time of modification is what eviction goes by."""
+    try:
+        os.utime(shard)
+    except OSError:  # gone, or on a disk that is read-only: then nothing is evicted either
+        return
+
+
+def _bound(max_mib: float | None) -> float:
+    given = os.environ.get(_BOUND, str(_DEFAULT_MIB)) if max_mib is None else str(max_mib)
+    try:
+        found = float(given)
+    except ValueError:
+        found = 0.0
+    if not 0.0 < found < float("inf"):
+        raise InputError(
+            f"the room for embeddings is a positive number of MiB, found {given!r}",
+            where=f"${_BOUND}" if max_mib is None else "EmbeddingCache(max_mib=...)",
+        )
+    return found
 
 
 def _key(fingerprint: str, text: str) -> bytes:
