@@ -136,6 +136,17 @@ def test_diagnostics_of_the_weights(log: str) -> None:
         assert found.ess == pytest.approx(wanted["iw"]["ess"], rel=1e-9)
 
 
+@pytest.mark.parametrize("log", LOGS)
+def test_published_bootstrap_of_a_plain_mean(log: str) -> None:
+    """From our terms, by the published draws. That of ratios keeps the mean weight fixed, and is not ours."""
+    policy, wanted = next(iter(expected()[log]["evaluation_policies"].items()))
+    terms = estimates(logged(log, policy, "fold1"))["dr"].terms
+    draws = np.random.RandomState(12345)  # the published figures were drawn so
+    means = [draws.choice(terms, size=terms.size, replace=True).mean() for _ in range(1000)]
+    found = (np.percentile(means, 2.5), np.mean(means), np.percentile(means, 97.5))
+    assert found == pytest.approx(wanted["fold1"]["dr"]["bootstrap95_1000_seed12345"], rel=0, abs=1e-9)
+
+
 GRID = (1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0, math.inf)
 PUBLISHED_SLOPE = TuneConfig(delta=0.2)  # one-sided 90 % half widths there
 
