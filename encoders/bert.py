@@ -93,6 +93,11 @@ class BertEncoder:
             self._fingerprint = f"bert-{digest.hexdigest()[:24]}"
         return self._fingerprint
 
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The dictionary of the tokeniser, in no order."""
+        return tuple(self.tokenizer.get_vocab())
+
     def weights_changed(self) -> None:
         """To be called after training: the fingerprint is computed anew."""
         self._fingerprint = None

@@ -34,6 +34,10 @@ class RelevanceSource(Protocol):
         """Changes whenever the tables would."""
         ...
 
+    def read(self, catalog: Catalog, queries: Sequence[str]) -> list[str]:
+        """Queries (Q) as the model reads them, such as spelt rightly."""
+        ...
+
     def embed(
         self, catalog: Catalog, queries: Sequence[str], *, progress: bool = True
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -103,7 +107,7 @@ def build_features(
     )
     depth = min(_PAIR_DEPTH, catalog.n_items, max(1, _MOST_PAIRS // max(len(queries), 1)))
     found = build_candidates(tables, depth)
-    return replace(tables, pairs=build_pairs(catalog, queries, train, found))
+    return replace(tables, pairs=build_pairs(catalog, relevance.read(catalog, queries), train, found))
 
 
 def reduce_vectors(

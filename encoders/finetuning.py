@@ -25,6 +25,7 @@ from encoders.measures.held_out import compare_held_out
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position
 from encoders.relevance import Heads, KnownQueries, RelevanceModel, project, tables_from_vectors
 from encoders.report import RelevanceReport, judge_tables
+from encoders.spelling import read_as
 from encoders.text import TextEncoder, catalog_texts
 from encoders.tuning.config import TuningConfig
 from encoders.tuning.examples import Examples
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FinetuneConfig", "finetune", "finetune_cached", "held_out_queries"]
 
-_VERSION = 8  # part of the cache key: raised whenever the same input gives another model
+_VERSION = 9  # part of the cache key: raised whenever the same input gives another model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,9 @@ class FinetuneConfig:
     """Vectors of their own for the queries of the log, unless mode is 'none'."""
     item_columns: tuple[str, ...] = ("title", "category")
     """Catalogue columns whose texts stand for an item."""
+    spelling: bool = True
+    """Read misspelt words of queries as the catalogue's words, where the encoder has a dictionary of its own to tell
+    them from rare ones."""
     held_out: float = 0.15
     """Share of the queries kept out of training, on which the report is measured."""
     refit: bool = True
@@ -116,11 +120,15 @@ def finetune(
 
     item, query = _encode(encoder, items, queries, cache, progress)
     heads = zero_shot_heads(item, query, pairs)
-    zero_shot = _tables(item, query, heads)
+    zero_shot = _tables(item, query, heads)  # of the queries as they are written
     before = judge_tables(zero_shot, held_out, truth=truth, queries=out_rows)
+    read = read_as(encoder, catalog, config.item_columns, queries) if config.spelling else queries
+    if read != queries:
+        item, query = _encode(encoder, items, read, cache, progress)
+        heads = zero_shot_heads(item, query, pairs)
     if config.mode == "full":
-        encoder, heads = _train_encoder(encoder, heads, queries, items, pairs, config, progress)
-        item, query = _encode(encoder, items, queries, cache, progress)
+        encoder, heads = _train_encoder(encoder, heads, read, items, pairs, config, progress)
+        item, query = _encode(encoder, items, read, cache, progress)
     started = heads
     if config.mode != "none":
         heads = fit_projection(heads, item, query, pairs, config.heads, progress=progress)
@@ -147,7 +155,14 @@ def finetune(
         whole = _tables(item, query, heads, known_queries, queries)
         known_before = judge_tables(zero_shot, again, truth=truth, queries=seen)
         known_after = judge_tables(whole, again, truth=truth, queries=seen)
-    model = RelevanceModel(encoder, heads, item_columns=config.item_columns, cache=cache, known=known_queries)
+    model = RelevanceModel(
+        encoder,
+        heads,
+        item_columns=config.item_columns,
+        cache=cache,
+        known=known_queries,
+        spelling=config.spelling,
+    )
     report = RelevanceReport(
         before=before,
         after=after,

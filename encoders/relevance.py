@@ -25,6 +25,7 @@ from behavior.errors import InputError
 from behavior.files import atomic_folder
 from encoders.cache import EmbeddingCache, encode_cached
 from encoders.features import RelevanceTables
+from encoders.spelling import read_as
 from encoders.text import HashEncoder, TextEncoder, catalog_texts
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class RelevanceModel:
         item_columns: Catalogue columns whose texts stand for an item.
         cache: Where embeddings are kept; None keeps none.
         known: Offsets of queries that the log knows; None for none.
+        spelling: Read misspelt words of queries as the catalogue's words (`encoders.spelling`).
     """
 
     def __init__(
@@ -106,17 +108,20 @@ class RelevanceModel:
         item_columns: Sequence[str] = ("title", "category"),
         cache: EmbeddingCache | None = None,
         known: KnownQueries | None = None,
+        spelling: bool = False,
     ) -> None:
         self.encoder = encoder
         self.heads = heads
         self.item_columns = tuple(item_columns)
         self.cache = cache
+        self.spelling = spelling
         self.known = known if known is not None else KnownQueries.none(encoder.width)
 
     @property
     def fingerprint(self) -> str:
-        """Digest of encoder, heads and item columns."""
+        """Digest of all that decides a score."""
         digest = hashlib.sha256(f"{self.encoder.fingerprint}\0{self.item_columns}".encode())
+        digest.update(b"spelling" if self.spelling else b"")
         for field in fields(Heads):
             digest.update(np.ascontiguousarray(getattr(self.heads, field.name)).tobytes())
         if self.known.texts:
@@ -124,13 +129,17 @@ class RelevanceModel:
             digest.update(self.known.click.tobytes())
         return f"relevance-{digest.hexdigest()[:24]}"
 
+    def read(self, catalog: Catalog, queries: Sequence[str]) -> list[str]:
+        """`queries` as the model reads them: their misspelt words put right, if it is to."""
+        return read_as(self.encoder, catalog, self.item_columns, queries) if self.spelling else list(queries)
+
     def embed(
         self, catalog: Catalog, queries: Sequence[str], *, progress: bool = True
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Projected unit vectors of items (I, D) and queries (Q, D); zeros for an empty query."""
         texts = catalog_texts(catalog, self.item_columns)
         item = encode_cached(self.encoder, texts, self.cache, progress=progress)
-        query = encode_cached(self.encoder, list(queries), self.cache, progress=progress)
+        query = encode_cached(self.encoder, self.read(catalog, queries), self.cache, progress=progress)
         query[[not text.strip() for text in queries]] = 0.0
         return project(item, self.heads.projection), project(query, self.heads.projection)
 
@@ -147,6 +156,7 @@ class RelevanceModel:
             description: dict[str, object] = {
                 "format": 1,
                 "item_columns": list(self.item_columns),
+                "spelling": self.spelling,
                 "encoder": self._save_encoder(target),
             }
             arrays = {f.name: np.ascontiguousarray(getattr(self.heads, f.name)) for f in fields(Heads)}
@@ -227,7 +237,8 @@ class RelevanceModel:
 
             max_length = int(description["encoder"]["max_length"])
             encoder = BertEncoder(folder / "encoder", device=device, max_length=max_length)
-        return cls(encoder, heads, item_columns=columns, cache=cache, known=known)
+        spelling = bool(description.get("spelling", False))
+        return cls(encoder, heads, item_columns=columns, cache=cache, known=known, spelling=spelling)
 
 
 def tables_from_vectors(

@@ -86,6 +86,10 @@ class FeatureRelevance:
         digest.update(np.array([self.click_bias, self.purchase_bias]).tobytes())
         return f"features-{digest.hexdigest()[:24]}"
 
+    def read(self, catalog: Catalog, queries: Sequence[str]) -> list[str]:
+        """`queries` as they are: nothing is known of their meaning."""
+        return list(queries)
+
     def embed(
         self, catalog: Catalog, queries: Sequence[str], *, progress: bool = True
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

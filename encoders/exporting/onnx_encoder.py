@@ -91,6 +91,11 @@ class OnnxEncoder:
         return self._width
 
     @property
+    def pieces(self) -> tuple[str, ...]:
+        """The dictionary of the tokeniser, in no order."""
+        return tuple(self._tokenizer.get_vocab())
+
+    @property
     def fingerprint(self) -> str:
         """Digest of the model file, which decides the vectors, and the maximum length."""
         return self._fingerprint
