@@ -2,6 +2,10 @@
 
 The model's page is what the log knows of it (context, slot) and its items are those of the catalogue; the policy's
 probability of every candidate at the logged slot comes from the policy itself.
+
+The diagnostics of all of them are of the *plain* importance weights, whatever an estimator makes of these: an
+interval does not count the bias of shrinkage, nor the error of a model, and both are small only where the log
+and the policy overlap.
 """
 
 from __future__ import annotations
@@ -13,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from behavior.errors import InputError
+from evaluation.estimators.blocks import Given, estimate_rows
 from evaluation.estimators.doubly_robust import dm, dr, item_distribution, sndr
 from evaluation.estimators.result import Estimate
 from evaluation.estimators.shrinkage import clipped_ips, dros
+from evaluation.estimators.single import importance_weights
 
 if TYPE_CHECKING:
     from evaluation.estimators.cross_fitting import Predictor
+    from evaluation.estimators.tuning import Tuned
     from evaluation.evidence import Evidence
 
 __all__ = [
@@ -50,7 +57,7 @@ class ModelValues(NamedTuple):
 
 def impression_dm(evidence: Evidence) -> Estimate:
     """Direct method with a cross-fitted model."""
-    return dm(evidence.model_values.q_policy)
+    return _with_overlap(dm(evidence.model_values.q_policy), evidence)
 
 
 def impression_dr(evidence: Evidence) -> Estimate:
@@ -68,23 +75,25 @@ def impression_dros(evidence: Evidence) -> Estimate:
     from evaluation.estimators.tuning import tune_slope
 
     values = evidence.model_values._asdict()
-    return tune_slope(
+    found = tune_slope(
         lambda level: dros(evidence.reward, *evidence.item, **values, parameter=level),
         GRID,
         clusters=evidence.users,
-    ).estimate
+    )
+    return _with_overlap(found.estimate, evidence, name=_name(found))
 
 
 def tuned_clipped_ips(evidence: Evidence) -> Estimate:
     """Clipped IPS, its level by estimated error over `GRID`."""
     from evaluation.estimators.tuning import tune_mse
 
-    return tune_mse(
+    found = tune_mse(
         lambda level: clipped_ips(evidence.reward, *evidence.item, parameter=level),
         GRID,
         reference=math.inf,
         clusters=evidence.users,
-    ).estimate
+    )
+    return _with_overlap(found.estimate, evidence, name=_name(found))
 
 
 def model_values_of(evidence: Evidence, *, model: Predictor | None = None, n_folds: int = 5) -> ModelValues:
@@ -157,6 +166,18 @@ def slot_distribution(evidence: Evidence, *, batch: int = 2048) -> NDArray[np.fl
                 )
             chances[rows, j] = np.where(found[one, slot[rows]], propensity.item[one, slot[rows]], 0.0)
     return item_distribution(chances, n=m, n_items=n, name="the policy's chances", where=_WHERE)
+
+
+def _with_overlap(estimate: Estimate, evidence: Evidence, *, name: str = "") -> Estimate:
+    """The same plain mean, with the importance weights of IPS to judge it by."""
+    _, weights = importance_weights(estimate.name, evidence.reward, *evidence.item)
+    return estimate_rows(name or estimate.name, Given(weights[:, None], estimate.numerator, None))
+
+
+def _name(found: Tuned) -> str:
+    """Says the chosen level, and where it is one that a wider grid might have moved."""
+    end = f", the {found.at_end} tried" if found.at_end else ""
+    return f"{found.estimate.name} at {found.parameter:g}{end}"
 
 
 def _slot(evidence: Evidence) -> NDArray[np.intp]:

@@ -224,7 +224,6 @@ for _entry in (
         call=tuned_clipped_ips,
         needs="impression",
         assumes=f"{_OVERLAP}; what clipping takes away is small",
-        weights_mean_one=False,
         default=False,
     ),
     EstimatorEntry(
@@ -253,7 +252,6 @@ for _entry in (
         needs="impression",
         assumes=f"{_OVERLAP}; the reward model is nearly right where weights are large",
         reward_model=True,
-        weights_mean_one=False,
         default=False,
     ),
     EstimatorEntry(name="iips", call=_item(iips), needs="item", assumes=_ITEM),

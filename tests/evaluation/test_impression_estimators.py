@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from agents.base import Draw, Policy, SlatePropensity
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps, SessionEnd
 from envs.observation import Observation
-from evaluation.estimators.impressions import slot_distribution
+from evaluation.estimators.impressions import GRID, slot_distribution
 from evaluation.estimators.registry import entry_of, fitting
 from evaluation.evidence import Evidence, gather_evidence
 from simulators.base import SessionState
@@ -112,7 +113,21 @@ def test_every_one_finds_the_truth() -> None:
         assert found.terms.shape == (8_000,), name
         # The model adds slot and item, which is nearly how clicks are made: what bias is left is small.
         assert abs(found.value - TRUTH) < 4 * found.standard_error + 0.01, name
+        # Whatever it makes of the weights, it is believed by the overlap of log and policy.
+        assert (found.ess, found.mean_weight) == pytest.approx((plain.ess, plain.mean_weight), rel=1e-12)
+        assert found.value == pytest.approx(found.terms.mean(), abs=1e-12)
     assert entry_of("dr").call(evidence).standard_error < plain.standard_error
+
+
+def test_the_chosen_level_is_said() -> None:
+    evidence = evidence_of(600)
+    for name in ("clipped_ips", "dros"):
+        found = entry_of(name).call(evidence)
+        level = re.fullmatch(r"[\w -]+ at ([\w.]+)(, the (least|largest) tried)?", found.name)
+        assert level is not None, found.name
+        assert float(level[1]) in GRID
+        if name == "dros":  # with a model as good as this one, hardly any weight is wanted
+            assert level[3] == "least"
 
 
 def test_the_model_is_fitted_once_and_to_other_users() -> None:
