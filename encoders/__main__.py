@@ -13,11 +13,13 @@ from encoders.commands.evaluate import Evaluate
 from encoders.commands.explain import Explain
 from encoders.commands.export import Export
 from encoders.commands.finetune import Finetune
+from encoders.commands.finetune_private import FinetunePrivate
 from encoders.commands.robustness import Robustness
 
 # One file a subcommand, in `encoders/commands/`: a frozen dataclass of its options with a method `run`.
 Command = (
     Annotated[Finetune, tyro.conf.subcommand("finetune")]
+    | Annotated[FinetunePrivate, tyro.conf.subcommand("finetune-private")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Export, tyro.conf.subcommand("export")]
