@@ -82,6 +82,7 @@ def finetune(
     *,
     truth: NDArray[np.float32] | None = None,
     cache: EmbeddingCache | None = None,
+    folder: Path | None = None,
     progress: bool = True,
 ) -> tuple[RelevanceModel, RelevanceReport]:
     """Fine-tune `encoder` (a copy of it) on `train`.
@@ -95,6 +96,7 @@ def finetune(
         config: What to train.
         truth: True relevance (Q, I), only to be reported against, never learned from.
         cache: Where embeddings are kept.
+        folder: For TensorBoard and checkpoints of the BERT's training (mode 'full'); None writes none.
         progress: Show bars.
 
     Returns:
@@ -127,7 +129,7 @@ def finetune(
         item, query = _encode(encoder, items, read, cache, progress)
         heads = zero_shot_heads(item, query, pairs)
     if config.mode == "full":
-        encoder, heads = _train_encoder(encoder, heads, read, items, pairs, config, progress)
+        encoder, heads = _train_encoder(encoder, heads, read, items, pairs, config, folder, progress)
         item, query = _encode(encoder, items, read, cache, progress)
     started = heads
     if config.mode != "none":
@@ -281,6 +283,7 @@ def _train_encoder(
     items: list[str],
     pairs: PairCounts,
     config: FinetuneConfig,
+    folder: Path | None,
     progress: bool,
 ) -> tuple[TextEncoder, Heads]:
     from encoders.bert import BertEncoder
@@ -296,7 +299,7 @@ def _train_encoder(
     # A copy learns: the caller's encoder may serve as the zero-shot baseline.
     examples = Examples.from_counts(queries, items, pairs)
     settings = replace(config.tuning, seed=config.seed)
-    tuned = tune_bi_encoder(encoder, examples, settings, heads=heads, progress=progress)
+    tuned = tune_bi_encoder(encoder, examples, settings, heads=heads, folder=folder, progress=progress)
     return tuned.encoder, tuned.heads
 
 

@@ -13,7 +13,7 @@ from encoders.features import RelevanceTables
 from encoders.measures.comparison import Comparison
 from encoders.pairs import PairCounts
 
-__all__ = ["RelevanceMetrics", "RelevanceReport", "judge_tables", "ndcg_by_query"]
+__all__ = ["RelevanceMetrics", "RelevanceReport", "judge_scores", "judge_tables", "ndcg_by_query"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +134,20 @@ def judge_tables(
     if truth is not None:
         rows = np.unique(held_out.query) if queries is None else queries
         true_ndcg = ndcg_by_query(tables.click_query[rows] @ tables.item.T, truth[rows])
+    return judge_scores(click, buy, held_out, true_ndcg=true_ndcg)
+
+
+def judge_scores(
+    click: NDArray[np.float64],
+    purchase: NDArray[np.float64],
+    held_out: PairCounts,
+    *,
+    true_ndcg: float = math.nan,
+) -> RelevanceMetrics:
+    """Measure scores (P,) of clicks and of purchases given a click on the pairs `held_out`."""
     return RelevanceMetrics(
         click_auc=_auc(click, held_out.clicks, held_out.misses),
-        purchase_auc=_auc(buy, held_out.purchases, held_out.clicks - held_out.purchases),
+        purchase_auc=_auc(purchase, held_out.purchases, held_out.clicks - held_out.purchases),
         ndcg=_shown_ndcg(click, held_out),
         true_ndcg=true_ndcg,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -14,6 +15,9 @@ from encoders.commands.common import named_encoder, print_table
 from encoders.finetuning import FinetuneConfig
 from pipeline.config import SourceOptions
 from pipeline.data import read_source
+
+if TYPE_CHECKING:
+    from encoders.text import TextEncoder
 
 __all__ = ["Finetune"]
 
@@ -30,8 +34,14 @@ class Finetune:
     """'minilm', a hub name, a model folder, or 'hash' (no BERT; needs --mode heads)."""
     device: str = "auto"
     """'auto', 'cpu' or 'cuda'."""
+    kind: Literal["bi", "cross"] = "bi"
+    """'bi' encodes queries and items apart: the relevance model; 'cross' reads them together: finer and far dearer, to
+    re-order candidates or to teach. It learns as `--tuning` says."""
     config: Annotated[FinetuneConfig, tyro.conf.arg(name="")] = field(default_factory=FinetuneConfig)
     """How to train."""
+    checkpoints: Path | None = None
+    """Folder for TensorBoard and checkpoints of the BERT's training; a stopped run that is started again with it goes
+    on."""
     quiet: bool = False
     """No progress bars."""
 
@@ -42,6 +52,9 @@ class Finetune:
 
         refuse_existing(self.out)
         encoder = named_encoder(self.encoder, self.device)
+        if self.kind == "cross":
+            self._cross(encoder)
+            return
         shop = read_source(self.source, progress=not self.quiet)
         model, report = finetune(
             encoder,
@@ -51,8 +64,11 @@ class Finetune:
             self.config,
             truth=None if shop.truth is None else shop.truth.relevance,
             cache=EmbeddingCache(),
+            folder=self.checkpoints,
             progress=not self.quiet,
         )
+        if not _is_first_process():
+            return
         model.save(self.out)
         with atomic_path(self.out / "report.json") as temporary:
             temporary.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
@@ -69,3 +85,34 @@ class Finetune:
                 [(name, f"{before:.3f}", f"{after:.3f}") for name, before, after in report.known_rows()],
             )
         print(f"relevance model: {self.out}")
+
+    def _cross(self, encoder: TextEncoder) -> None:
+        from encoders.report import RelevanceReport
+        from encoders.tuning.from_log import finetune_cross
+
+        shop = read_source(self.source, progress=not self.quiet)
+        model, before, after, history = finetune_cross(
+            encoder,
+            shop.catalog,
+            shop.train,
+            self.config,
+            folder=self.checkpoints,
+            progress=not self.quiet,
+        )
+        if not _is_first_process():
+            return
+        model.save(self.out)
+        report = RelevanceReport(
+            before=before, after=after, n_queries=0, n_pairs=0, n_train_pairs=0, seconds=0.0
+        )
+        print_table(
+            f"held-out queries, the items shown for them; {history.steps} steps",
+            ("measure", "cosine before", "cross-encoder"),
+            [(name, f"{one:.3f}", f"{two:.3f}") for name, one, two in report.rows()],
+        )
+        print(f"cross-encoder: {self.out}")
+
+
+def _is_first_process() -> bool:
+    """Whether this process writes and speaks: under `torchrun` or `accelerate launch`, the first one alone."""
+    return os.environ.get("RANK", "0") == "0"

@@ -35,9 +35,9 @@ class VectorRankerConfig:
     """Pull towards the weights at the start and the metric as it is."""
     ranking: Literal["pairwise", "softmax", "lambda"] = "pairwise"
     """The loss, over the items of each query."""
-    steps: int = 80
+    steps: int = 50
     """Full-batch Adam steps."""
-    learning_rate: float = 0.01
+    learning_rate: float = 0.015
     """Adam's."""
     scale: float = 10.0
     """Of the change in cosine beside the standardised scores."""

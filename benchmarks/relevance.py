@@ -1,0 +1,313 @@
+"""What each way of learning relevance is worth on the demo store: before against after, by truth and by later clicks.
+
+`python -m benchmarks.relevance [--quick] [--json FILE]`; `--write-docs` runs nothing and writes the tables of
+docs/fine-tuning.md from the result that is kept.
+
+Every model learns from the training part of the log. *New queries* are held out of training; *queries of the log* are
+not. NDCG@10 by truth ranks the whole catalogue; AUCs are of the last part of the log, of clicks on what was shown and
+of purchases among clicks. Differences are over queries, with 95 % intervals that resample queries. Two questions are
+asked apart:
+
+- which way (rows of the first table): the rows that train weights of the BERT are judged by its own scores, without
+  layers on top; the cross-encoder re-orders the 20 items that zero-shot puts first;
+- what debiasing is worth: the same learner, from the same vectors, on counts taken naively, by inverse propensity and
+  by the click model, from clicks alone (`shown_gain` 0: what the shop chose to show is not used, as that is what the
+  naive count confuses with relevance).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from behavior.errors import InputError
+from behavior.steps import LoggedSteps
+from benchmarks.common import Options, case, main, result
+from benchmarks.speed.docs import RESULTS, fill_blocks
+from encoders.features import RelevanceTables
+from encoders.finetuning import FinetuneConfig, held_out_queries
+from encoders.heads import HeadConfig, calibrate, fit_projection, zero_shot_heads
+from encoders.known_queries import KnownQueriesConfig, fit_known_queries
+from encoders.pairs import PairCounts, count_pairs, examination_by_position
+from encoders.relevance import Heads, project, tables_from_vectors
+from encoders.report import judge_tables
+from encoders.text import catalog_texts
+from encoders.tuning.config import TuningConfig
+from encoders.tuning.debiasing import Debias, debiased_counts
+from encoders.tuning.examples import Examples
+
+__all__ = ["RelevanceOptions", "measure", "tables_of"]
+
+Floats = NDArray[np.float32]
+PerQuery = dict[str, NDArray[np.float64]]
+"""By place (new queries, queries of the log), a figure of each query."""
+_DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "fine-tuning.md"
+_RERANKED = 20
+_CLICKS_ALONE = KnownQueriesConfig(shown_gain=0.0, prior=2.0, ranking_weight=3.0, unshown_weight=0.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelevanceOptions(Options):
+    """How much to train."""
+
+    max_pairs: int = 1_000
+    """Pairs that go through the BERT in each row that trains its weights."""
+    keep: float = 0.5
+    """Share of the old weights in the average at the end."""
+    write_docs: bool = False
+    """Run nothing; write the tables of docs/fine-tuning.md from the result that is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """The demo store: public log and texts, and the truth to judge by."""
+
+    shop: Any
+    train: LoggedSteps
+    valid: LoggedSteps
+    later: PairCounts  # of the last part of the log, which nothing was fitted to
+    item: Floats  # (I, D)
+    query: Floats  # (Q, D)
+    new: NDArray[np.int64]  # rows of the queries held out of training
+    known: NDArray[np.int64]  # rows of the others that have a text
+
+
+def measure(options: RelevanceOptions) -> dict[str, Any]:
+    """All rows. `--quick`: the tiny store, without training weights of the BERT."""
+    if options.write_docs:
+        return _write_docs()
+    demo = _open(quick=options.quick)
+    rows = _ways(demo, options)
+    bias = _debiasing(demo)
+    cases = [
+        case(f"{row['model']}: NDCG@10 by truth, {where}", row[where]["value"], "NDCG@10")
+        for row in rows
+        for where in ("new queries", "queries of the log")
+        if row.get(where)
+    ]
+    return result("relevance", cases, packages=("numpy", "torch", "transformers")) | {
+        "models": rows,
+        "debiasing": bias,
+        "queries": {"new": len(demo.new), "of the log": len(demo.known)},
+    }
+
+
+def _open(*, quick: bool) -> Demo:
+    from behavior import split_steps_by_time
+    from encoders.bert import BertEncoder
+    from encoders.cache import EmbeddingCache, encode_cached
+    from store import StoreConfig, open_store
+
+    shop = open_store(StoreConfig.tiny() if quick else StoreConfig())
+    steps = shop.log.to_steps(shop.catalog, shop.queries)
+    train, valid, test = split_steps_by_time(steps)
+    encoder, cache = BertEncoder(), EmbeddingCache()
+    item, query = (
+        encode_cached(encoder, part, cache) for part in (catalog_texts(shop.catalog), shop.queries)
+    )
+    query = query * np.array([[bool(text.strip())] for text in shop.queries], np.float32)
+    out = held_out_queries(shop.queries, FinetuneConfig().held_out, 0)
+    later = count_pairs(test, examination_by_position(train))
+    return Demo(
+        shop=shop,
+        train=train,
+        valid=valid,
+        later=later.take(np.asarray(query[later.query].any(axis=1), np.bool_)),
+        item=item,
+        query=query,
+        new=np.flatnonzero(out),
+        known=np.flatnonzero(~out & query.any(axis=1)),
+    )
+
+
+def _ways(demo: Demo, options: RelevanceOptions) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    values: dict[str, PerQuery] = {}
+
+    def add(name: str, tables: RelevanceTables, seconds: float) -> None:
+        values[name] = _by_truth(tables, demo)
+        rows.append(_row(name, values, tables, demo) | {"seconds": seconds})
+
+    began = time.perf_counter()
+    counts = debiased_counts(demo.train, "click_model")
+    counts = counts.take(np.isin(counts.query, demo.known))
+    heads = zero_shot_heads(demo.item, demo.query, counts)
+    plain = tables_from_vectors(demo.item, demo.query, heads)
+    add("zero-shot", plain, time.perf_counter() - began)
+    began = time.perf_counter()
+    learned = fit_projection(heads, demo.item, demo.query, counts, HeadConfig())
+    vectors = project(demo.item, learned.projection), project(demo.query, learned.projection)
+    add("layers on top", tables_from_vectors(*vectors, learned), time.perf_counter() - began)
+    known = fit_known_queries(learned, demo.item, demo.query, demo.shop.queries, counts, KnownQueriesConfig())
+    both = tables_from_vectors(*vectors, learned, known, demo.shop.queries)
+    add("layers and known queries (the default)", both, time.perf_counter() - began)
+    if options.quick:
+        return rows
+    tower = TuningConfig(max_pairs=options.max_pairs, keep=options.keep)
+    whole = replace(tower, purchase="entire_space", task_weights="uncertainty")
+    for name, config in (
+        ("all weights", tower),
+        ("all weights, multi-task (ESMM, learned weights of tasks)", whole),
+    ):
+        began = time.perf_counter()
+        add(name, _tuned(demo, counts, heads, config), time.perf_counter() - began)
+    began = time.perf_counter()
+    values["cross-encoder"] = _cross(
+        demo, counts, replace(tower, way="all", keep=0.0, learning_rate=1e-4), plain
+    )
+    row = {"model": "cross-encoder on the first 20", "seconds": time.perf_counter() - began}
+    rows.append(row | {"new queries": _judged(values["cross-encoder"], values["zero-shot"], "new queries")})
+    return rows
+
+
+def _examples(demo: Demo, counts: PairCounts) -> Examples:
+    return Examples.from_counts(demo.shop.queries, catalog_texts(demo.shop.catalog), counts)
+
+
+def _tuned(demo: Demo, counts: PairCounts, heads: Heads, config: TuningConfig) -> RelevanceTables:
+    from encoders.bert import BertEncoder
+    from encoders.tuning.bi_encoder import tune_bi_encoder
+
+    examples = _examples(demo, counts)
+    found = tune_bi_encoder(BertEncoder(), examples, config, heads=heads)
+    item, query = (found.encoder.encode(list(part)) for part in (examples.items, examples.queries))
+    query *= demo.query.any(axis=1, keepdims=True)
+    # The order is that of the cosine, which the ranking loss trained; the heads only calibrate it.
+    return tables_from_vectors(item, query, calibrate(found.heads, item, query, counts))
+
+
+def _cross(demo: Demo, counts: PairCounts, config: TuningConfig, first: RelevanceTables) -> PerQuery:
+    """NDCG@10 of new queries whose first items the cross-encoder re-orders."""
+    from encoders.bert import BertEncoder
+    from encoders.tuning.cross_encoder import tune_cross_encoder
+
+    examples = _examples(demo, counts)
+    cross, _ = tune_cross_encoder(BertEncoder(), examples, config)
+    score = first.click_query[demo.new] @ first.item.T  # (Q', I)
+    top = np.argsort(-score, axis=1, kind="stable")[:, :_RERANKED]
+    texts = [
+        [examples.queries[q] for q in demo.new for _ in range(_RERANKED)],
+        [examples.items[i] for i in top.ravel()],
+    ]
+    logit = cross.score(*texts)[:, 0].reshape(top.shape)
+    # Above all others, in the order of the cross-encoder.
+    np.put_along_axis(score, top, 1e3 + logit, axis=1)
+    return {"new queries": _ndcg(score, demo.shop.relevance[demo.new])}
+
+
+def _by_truth(tables: RelevanceTables, demo: Demo) -> PerQuery:
+    """NDCG@10 of each query, of the whole catalogue by truth."""
+    return {
+        where: _ndcg(tables.click_query[queries] @ tables.item.T, demo.shop.relevance[queries])
+        for where, queries in (("new queries", demo.new), ("queries of the log", demo.known))
+    }
+
+
+def _ndcg(score: Floats, truth: Floats) -> NDArray[np.float64]:
+    from sklearn.metrics import ndcg_score
+
+    return np.array(
+        [ndcg_score(t[None], s[None], k=10) for t, s in zip(truth, score, strict=True) if t.max() > 0.0]
+    )
+
+
+def _judged(values: PerQuery, base: PerQuery, where: str, name: str = "zero-shot") -> dict[str, Any]:
+    return {
+        "value": float(values[where].mean()),
+        f"against {name}": _difference(values[where], base[where]),
+    }
+
+
+def _row(
+    name: str,
+    values: dict[str, PerQuery],
+    tables: RelevanceTables,
+    demo: Demo,
+    base: str = "zero-shot",
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"model": name}
+    for where, queries in (("new queries", demo.new), ("queries of the log", demo.known)):
+        judged = judge_tables(tables, demo.later.take(np.isin(demo.later.query, queries)))
+        row[where] = _judged(values[name], values[base], where, base) | {
+            "click AUC": judged.click_auc,
+            "purchase AUC": judged.purchase_auc,
+        }
+    return row
+
+
+def _difference(a: NDArray[np.float64], b: NDArray[np.float64], n: int = 4_000) -> list[float]:
+    """Mean difference over queries and its 95 % interval."""
+    gap = a - b
+    draws = np.random.default_rng(0).integers(0, len(gap), (n, len(gap)))
+    low, high = np.quantile(gap[draws].mean(axis=1), [0.025, 0.975])
+    return [float(gap.mean()), float(low), float(high)]
+
+
+def _debiasing(demo: Demo) -> list[dict[str, Any]]:
+    """Known-query vectors on the zero-shot model, by how the log was counted."""
+    rows: list[dict[str, Any]] = []
+    values: dict[str, PerQuery] = {}
+    ways: tuple[Debias, ...] = ("none", "propensity", "click_model")
+    for way in ways:
+        counts = debiased_counts(demo.train, way)
+        counts = counts.take(np.isin(counts.query, demo.known))
+        heads = zero_shot_heads(demo.item, demo.query, counts)
+        known = fit_known_queries(heads, demo.item, demo.query, demo.shop.queries, counts, _CLICKS_ALONE)
+        tables = tables_from_vectors(demo.item, demo.query, heads, known, demo.shop.queries)
+        name = {"none": "naive", "propensity": "inverse propensity", "click_model": "click model"}[way]
+        values[name] = _by_truth(tables, demo)
+        rows.append(_row(name, values, tables, demo, base="naive"))
+    return rows
+
+
+def tables_of(found: dict[str, Any]) -> dict[str, str]:
+    """Both tables as Markdown."""
+
+    def gap(entry: dict[str, Any], base: str) -> str:
+        value, low, high = entry[f"against {base}"]
+        return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+    places = ("new queries", "queries of the log")
+    ways = [
+        "| model | new queries | against zero-shot | queries of the log | against zero-shot "
+        "| click AUC | purchase AUC | s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in found["models"]:
+        cells = [row["model"]]
+        for where in places:
+            judged = row.get(where)
+            cells += [f"{judged['value']:.3f}", gap(judged, "zero-shot")] if judged else ["", ""]
+        of_log = row.get("queries of the log")
+        cells += [f"{of_log['click AUC']:.3f}", f"{of_log['purchase AUC']:.3f}"] if of_log else ["", ""]
+        cells.append(f"{row['seconds']:.0f}")
+        ways.append("| " + " | ".join(cells) + " |")
+    bias = ["| counts | queries of the log | against naive |", "|---|---:|---:|"]
+    for row in found["debiasing"]:
+        entry = row["queries of the log"]
+        bias.append(f"| {row['model']} | {entry['value']:.3f} | {gap(entry, 'naive')} |")
+    return {"relevance": "\n".join(ways), "debiasing": "\n".join(bias)}
+
+
+def _write_docs() -> dict[str, Any]:
+    kept = RESULTS / "relevance.json"
+    if not kept.is_file():
+        raise InputError(
+            "there is no result to write from",
+            where=str(kept),
+            mend="python -m benchmarks.relevance --json benchmarks/results/relevance.json",
+        )
+    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    fill_blocks(_DOCUMENT, tables_of(found))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(measure, RelevanceOptions, description=__doc__))
