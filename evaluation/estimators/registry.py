@@ -22,6 +22,7 @@ from evaluation.estimators.impressions import (
     impression_sndr,
     tuned_clipped_ips,
 )
+from evaluation.estimators.pages import page_cascade_dr, page_dm, page_sncascade_dr
 from evaluation.estimators.result import Estimate
 from evaluation.estimators.sessions import pdis, wpdis
 from evaluation.estimators.single import ips, snips
@@ -259,6 +260,31 @@ for _entry in (
     EstimatorEntry(name="rips", call=_cascade(rips), needs="cascade", assumes=_CASCADE),
     EstimatorEntry(
         name="snrips", call=_cascade(snrips), needs="cascade", assumes=_CASCADE, normalised=True, rank=20
+    ),
+    EstimatorEntry(
+        name="cascade_dr",
+        call=page_cascade_dr,
+        needs="cascade",
+        assumes=_CASCADE,
+        reward_model=True,
+        default=False,
+    ),
+    EstimatorEntry(
+        name="sncascade_dr",
+        call=page_sncascade_dr,
+        needs="cascade",
+        assumes=_CASCADE,
+        normalised=True,
+        reward_model=True,
+        default=False,
+    ),
+    EstimatorEntry(
+        name="slate_dm",
+        call=page_dm,
+        needs="item",
+        assumes=f"{_ITEM}; the reward model is right wherever the policy goes",
+        reward_model=True,
+        default=False,
     ),
     EstimatorEntry(name="sips", call=_slate(sips), needs="slate", assumes=_WHOLE),
     EstimatorEntry(
