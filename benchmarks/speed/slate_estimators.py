@@ -2,7 +2,8 @@
 
 Prints a line of JSON for each name, `{"name", "value", "cpu_s", "peak_gb"}`, as the peers' script does, on the same
 log. `bootstrap-R` is the bootstrap interval of IIPS over sessions with R resamples, `stream-NAME` an estimator over
-chunks of the log, of which no more than one is ever there. The best of three runs counts (one of streams).
+chunks of the log, of which no more than one is ever there: all streams named share one pass, and its memory. The best
+of three runs counts (one of streams).
 """
 
 from __future__ import annotations
@@ -61,15 +62,12 @@ def measure(n: int, names: list[str]) -> Iterator[dict[str, Any]]:
     """One row a name."""
     stored = [name for name in names if not name.startswith("stream-")]
     log = whole(n, tables=any("cascade_dr" in name for name in stored)) if stored else {}
-    for name in names:
+    for name in stored:
         kind, _, rest = name.partition("-")
         found: list[tuple[float, float | None, float]] = []
-        for _ in range(1 if kind == "stream" else 3):
-            if kind == "stream":
-                found.append(_stream(n, rest))
-                continue
-            if kind == "bootstrap":
-                _bootstrap(whole(1000, tables=False), 10)  # compiles
+        if kind == "bootstrap":
+            _bootstrap(whole(1000, tables=False), 10)  # compiles
+        for _ in range(3):
             with Meter() as meter:
                 value = _bootstrap(log, int(rest)) if kind == "bootstrap" else _estimate(name, log).value
             found.append((meter.cpu_s, meter.peak_gb, value))
@@ -80,6 +78,7 @@ def measure(n: int, names: list[str]) -> Iterator[dict[str, Any]]:
             "cpu_s": min(cpu for cpu, _, _ in found),
             "peak_gb": max(peaks) if peaks else None,
         }
+    yield from _streams(n, [name.partition("-")[2] for name in names if name not in stored])
 
 
 def _bootstrap(log: dict[str, Any], resamples: int) -> float:
@@ -88,20 +87,24 @@ def _bootstrap(log: dict[str, Any], resamples: int) -> float:
     return interval.value
 
 
-def _stream(n: int, name: str) -> tuple[float, float | None, float]:
-    """CPU seconds of the estimates and sums alone, peak with the chunk that is there, value."""
-    stream, cpu, start = Stream(), 0.0, 0
+def _streams(n: int, names: list[str]) -> Iterator[dict[str, Any]]:
+    """CPU seconds of each one's estimates and sums alone; the peak of all, with the chunk that is there."""
+    if not names:
+        return
+    streams, cpu, start = {name: Stream() for name in names}, dict.fromkeys(names, 0.0), 0
     with Meter() as meter:
-        for log in blocks(n, tables="cascade_dr" in name):
+        for log in blocks(n, tables=any("cascade_dr" in name for name in names)):
             session = np.arange(start, start + log["reward"].shape[0]) // PAGES
             start += session.shape[0]
-            started = time.process_time()
-            stream.add(_estimate(name, log), clusters=session)
-            cpu += time.process_time() - started
+            for name, stream in streams.items():
+                started = time.process_time()
+                stream.add(_estimate(name, log), clusters=session)
+                cpu[name] += time.process_time() - started
+    for name, stream in streams.items():
         started = time.process_time()
         value = stream.estimate().value
-        cpu += time.process_time() - started
-    return cpu, meter.peak_gb, value
+        spent = cpu[name] + time.process_time() - started
+        yield {"name": f"stream-{name}", "value": value, "cpu_s": spent, "peak_gb": meter.peak_gb}
 
 
 if __name__ == "__main__":
