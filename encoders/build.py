@@ -34,6 +34,10 @@ class RelevanceSource(Protocol):
         """Changes whenever the tables would."""
         ...
 
+    def of_words(self) -> RelevanceSource:
+        """The model without what it learned of single queries; itself where it learned nothing of them."""
+        ...
+
     def read(self, catalog: Catalog, queries: Sequence[str]) -> list[str]:
         """Queries (Q) as the model reads them, such as spelt rightly."""
         ...
@@ -105,6 +109,10 @@ def build_features(
         popularity=popularity.astype(np.float32),
         relevance=relevance.tables(catalog, queries, progress=progress),
     )
+    words = relevance.of_words()
+    if words is not relevance:
+        alone = words.tables(catalog, queries, progress=False)
+        tables = replace(tables, words_click_query=alone.click_query)
     depth = min(_PAIR_DEPTH, catalog.n_items, max(1, _MOST_PAIRS // max(len(queries), 1)))
     found = build_candidates(tables, depth)
     return replace(tables, pairs=build_pairs(catalog, relevance.read(catalog, queries), train, found))

@@ -63,6 +63,9 @@ class FeatureTables:
     relevance: RelevanceTables
     margin: NDArray[np.float32] | None = None  # (I,) share of the price that the shop keeps, in [0, 1]
     pairs: PairTable | None = None  # what is known of query and item together
+    words_click_query: NDArray[np.float32] | None = None
+    """(Q, R) `relevance.click_query` without what was learned of single queries; None: nothing was. For fits that learn
+    of single queries themselves, from the same clicks: they would take the answer for a question."""
 
     @property
     def n_items(self) -> int:

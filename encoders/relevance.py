@@ -129,6 +129,18 @@ class RelevanceModel:
             digest.update(self.known.click.tobytes())
         return f"relevance-{digest.hexdigest()[:24]}"
 
+    def of_words(self) -> RelevanceModel:
+        """The model without what it learned of single queries; itself where it learned nothing of them."""
+        if not self.known.texts:
+            return self
+        return RelevanceModel(
+            self.encoder,
+            self.heads,
+            item_columns=self.item_columns,
+            cache=self.cache,
+            spelling=self.spelling,
+        )
+
     def read(self, catalog: Catalog, queries: Sequence[str]) -> list[str]:
         """`queries` as the model reads them: their misspelt words put right, if it is to."""
         return read_as(self.encoder, catalog, self.item_columns, queries) if self.spelling else list(queries)

@@ -47,6 +47,7 @@ def save_features(path: Path | str, tables: FeatureTables) -> None:
             "relevance_purchase_query": tables.relevance.purchase_query,
             "relevance_bias": np.array([tables.relevance.click_bias, tables.relevance.purchase_bias]),
             **_pair_arrays(tables.pairs),
+            **({} if tables.words_click_query is None else {"words_click_query": tables.words_click_query}),
         },
     )
 
@@ -78,6 +79,7 @@ def load_features(path: Path | str) -> FeatureTables:
         pairs=PairTable(**{name: data[f"pair_{name}"] for name in _PAIR_FIELDS})
         if "pair_item" in data
         else None,
+        words_click_query=data.get("words_click_query"),
     )
 
 

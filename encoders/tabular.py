@@ -86,6 +86,10 @@ class FeatureRelevance:
         digest.update(np.array([self.click_bias, self.purchase_bias]).tobytes())
         return f"features-{digest.hexdigest()[:24]}"
 
+    def of_words(self) -> FeatureRelevance:
+        """The model itself: it learns nothing of single queries."""
+        return self
+
     def read(self, catalog: Catalog, queries: Sequence[str]) -> list[str]:
         """`queries` as they are: nothing is known of their meaning."""
         return list(queries)

@@ -54,6 +54,8 @@ def kernel_tables(features: FeatureTables) -> KernelTables:
         return np.require(array, np.float32, ["C", "W"])
 
     relevance, pairs = features.relevance, features.pairs
+    # Single queries are learned of by the fit itself, under a prior that its own held-out pages choose.
+    click_query = relevance.click_query if features.words_click_query is None else features.words_click_query
     if pairs is None:
         start, item = np.zeros(features.n_queries + 1, np.int64), np.empty(0, np.int32)
         values = np.empty((1, 0), np.float32)
@@ -66,7 +68,7 @@ def kernel_tables(features: FeatureTables) -> KernelTables:
         item_numeric=table(features.item_numeric),
         item_category=np.require(features.item_category, np.int32, ["C", "W"]),
         relevance_item=table(relevance.item),
-        relevance_click=table(relevance.click_query),
+        relevance_click=table(click_query),
         relevance_purchase=table(relevance.purchase_query),
         click_bias=float(relevance.click_bias),
         purchase_bias=float(relevance.purchase_bias),
