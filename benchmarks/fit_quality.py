@@ -59,6 +59,8 @@ class FitQualityOptions(Options):
     """Logs that policies are trained on."""
     pessimism: tuple[float, ...] = (0.0, 1.0)
     """Of the trainings in the ensemble."""
+    told: bool = False
+    """Trainings once more with the true relevance shown to fit and learner: what better texts could bring."""
     members: int = 8
     """Of each ensemble."""
     users: int = 300
@@ -124,9 +126,10 @@ def _wanted(options: FitQualityOptions) -> list[tuple[str, int, int]]:
 
 def _trainings(options: FitQualityOptions, folder: Path) -> list[dict[str, Any]]:
     found = []
-    jobs = [(p, FIRST_LOG + n) for p in options.pessimism for n in range(options.training_logs)]
-    for pessimism, seed in tqdm(jobs, desc="trainings", disable=None):
-        name = ("demo", options.sessions, seed, options.training_steps, pessimism)
+    ways = [(p, False) for p in options.pessimism] + ([(0.0, True)] if options.told else [])
+    jobs = [(*way, FIRST_LOG + n) for way in ways for n in range(options.training_logs)]
+    for pessimism, told, seed in tqdm(jobs, desc="trainings", disable=None):
+        name = ("demo", options.sessions, seed, options.training_steps, pessimism, told)
         found.append(
             read_training(folder, *name)
             or run_training(
@@ -138,6 +141,7 @@ def _trainings(options: FitQualityOptions, folder: Path) -> list[dict[str, Any]]
                 pessimism=pessimism,
                 members=options.members,
                 true_users=options.true_users,
+                told=told,
             )
         )
     return found

@@ -90,8 +90,8 @@ def summary(cells: Sequence[dict[str, Any]], trainings: Sequence[dict[str, Any]]
         group["families"] = _families(own)
         groups.append(group)
     kept = []
-    for pessimism in sorted({t["pessimism"] for t in trainings}):
-        own = [t for t in trainings if t["pessimism"] == pessimism]
+    for told, pessimism in sorted({(t.get("told", False), t["pessimism"]) for t in trainings}):
+        own = [t for t in trainings if (t.get("told", False), t["pessimism"]) == (told, pessimism)]
         shares = [
             (t["ensemble"] - t["behavior"]) / (t["true store"] - t["behavior"])
             for t in own
@@ -100,8 +100,10 @@ def summary(cells: Sequence[dict[str, Any]], trainings: Sequence[dict[str, Any]]
         row = {
             name: float(np.mean([t[name] for t in own])) for name in ("behavior", "ensemble", "true store")
         }
-        kept.append({"pessimism": pessimism, "logs": len(own), "steps": own[0]["steps"], "kept": found} | row)
-        cases.append(case(f"improvement kept, pessimism {pessimism:g}", found["mean"], "share"))
+        about = {"pessimism": pessimism, "told": told, "logs": len(own), "steps": own[0]["steps"]}
+        kept.append(about | {"kept": found} | row)
+        shown = ", the true relevance shown" if told else ""
+        cases.append(case(f"improvement kept, pessimism {pessimism:g}{shown}", found["mean"], "share"))
     return result("fit_quality", cases, packages=("numpy", "numba", "torch")) | {
         "structure": STRUCTURE,
         "groups": groups,

@@ -14,23 +14,32 @@ from agents.learning import policy_of, train_agent
 from agents.ppo.config import PPOConfig
 from behavior.files import atomic_path
 from benchmarks.fit_study.cells import JUDGED
-from benchmarks.fit_study.worlds import fresh_log, open_shop, ranked_world, shop_task, tables_of
+from benchmarks.fit_study.worlds import (
+    fresh_log,
+    open_shop,
+    ranked_world,
+    shop_task,
+    tables_of,
+    with_true_relevance,
+)
 from evaluation.online import evaluate_policy
 from simulators.ensemble import EnsembleConfig, fit_ensemble
 
 __all__ = ["read_training", "run_training", "training_name"]
 
 
-def training_name(store: str, sessions: int, seed: int, steps: int, pessimism: float) -> str:
+def training_name(
+    store: str, sessions: int, seed: int, steps: int, pessimism: float, told: bool = False
+) -> str:
     """Name of the cell's file."""
-    return f"training-{store}-{sessions}-{seed}-{steps}-{pessimism:g}.json"
+    return f"training-{store}-{sessions}-{seed}-{steps}-{pessimism:g}{'-told' if told else ''}.json"
 
 
 def read_training(
-    folder: Path, store: str, sessions: int, seed: int, steps: int, pessimism: float
+    folder: Path, store: str, sessions: int, seed: int, steps: int, pessimism: float, told: bool = False
 ) -> dict[str, Any] | None:
     """A cell that is there."""
-    path = folder / training_name(store, sessions, seed, steps, pessimism)
+    path = folder / training_name(store, sessions, seed, steps, pessimism, told)
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
@@ -44,6 +53,7 @@ def run_training(
     pessimism: float,
     members: int,
     true_users: int,
+    told: bool = False,
 ) -> dict[str, Any]:
     """Train PPO for as many steps in the ensemble and in the true store, and judge both in the true store.
 
@@ -56,16 +66,23 @@ def run_training(
         pessimism: Of the training in the ensemble.
         members: Of the ensemble.
         true_users: Users that judge each policy.
+        told: Show fit and learners the true relevance of every item, which no log tells.
     """
     shop = open_shop(store)
     log = fresh_log(shop, sessions, seed)
     features = shop.features if shop.features is not None else tables_of(shop.store, log)
+    if told:
+        features = with_true_relevance(features, shop.store)
     config = EnsembleConfig(members=members)
     ensemble = fit_ensemble((), log.train, log.valid, features, config, seed=seed, progress=False)
     task = shop_task(shop)
     truth = ranked_world(shop, features, shop.users)
     cell: dict[str, Any] = {"store": store, "sessions": sessions, "seed": seed, "steps": steps}
-    cell |= {"pessimism": pessimism, "families": sorted({member.name for member in ensemble.members})}
+    cell |= {
+        "pessimism": pessimism,
+        "told": told,
+        "families": sorted({member.name for member in ensemble.members}),
+    }
     worlds = {
         "ensemble": (ranked_world(shop, features, ensemble), replace(task, pessimism=pessimism)),
         "true store": (truth, task),
@@ -82,6 +99,6 @@ def run_training(
         ).score
         cell[name] = float(score.mean())
         cell[f"{name}, error"] = float(score.std(ddof=1) / np.sqrt(len(score)))
-    with atomic_path(folder / training_name(store, sessions, seed, steps, pessimism)) as temporary:
+    with atomic_path(folder / training_name(store, sessions, seed, steps, pessimism, told)) as temporary:
         temporary.write_text(json.dumps(cell, indent=1) + "\n", encoding="utf-8")
     return cell

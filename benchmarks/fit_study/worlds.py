@@ -11,7 +11,7 @@ import numpy as np
 from behavior.log import InteractionLog
 from behavior.split import TimeSplit, split_steps_by_time
 from encoders import BertEncoder, EmbeddingCache, FinetuneConfig, build_features, finetune_cached
-from encoders.features import CandidateTable, FeatureTables
+from encoders.features import CandidateTable, FeatureTables, RelevanceTables
 from envs.world import TaskConfig, World
 from simulators import FittedSimulator, fit_simulator
 from simulators.base import InspectableSimulator
@@ -19,7 +19,16 @@ from store.config import StoreConfig
 from store.log_maker import make_log
 from store.shop import Store, open_store
 
-__all__ = ["STORES", "Shop", "fresh_log", "open_shop", "ranked_world", "shop_task", "tables_of"]
+__all__ = [
+    "STORES",
+    "Shop",
+    "fresh_log",
+    "open_shop",
+    "ranked_world",
+    "shop_task",
+    "tables_of",
+    "with_true_relevance",
+]
 
 STORES = ("demo", "skimming", "pbm")
 """The demo store, whose users lie outside every family, and users that are a fit of that family to a log of it."""
@@ -85,6 +94,22 @@ def tables_of(store: Store, log: TimeSplit) -> FeatureTables:
         progress=False,
     )
     return build_features(store.catalog, store.queries, log.train, model, progress=False)
+
+
+def with_true_relevance(features: FeatureTables, store: Store) -> FeatureTables:
+    """`features` with the true relevance in place of the model's: what perfect knowledge of texts would be worth."""
+    rows, sizes, columns = np.linalg.svd(store.relevance.astype(np.float64), full_matrices=False)
+    # Four times: from an irrelevant item to the best one, as the logits of the relevance model do.
+    query = (4.0 * rows * sizes).astype(np.float32)
+    bias = -2.0
+    told = RelevanceTables(
+        item=columns.T.astype(np.float32),
+        click_query=query,
+        purchase_query=query,
+        click_bias=bias,
+        purchase_bias=bias,
+    )
+    return dataclasses.replace(features, relevance=told)
 
 
 def ranked_world(shop: Shop, features: FeatureTables, users: InspectableSimulator | FittedSimulator) -> World:

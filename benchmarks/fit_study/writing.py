@@ -88,12 +88,14 @@ def _policies(found: dict[str, Any]) -> str:
 
 def _kept(found: dict[str, Any]) -> str:
     lines = [
-        "| pessimism | logs | user-steps | behaviour policy | PPO of the ensemble | PPO of the true store | kept |",
-        "|---:|---:|---:|---:|---:|---:|---:|",
+        "| relevance shown | pessimism | logs | user-steps | behaviour policy | PPO of the ensemble | "
+        "PPO of the true store | kept |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in found["kept"]:
+        shown = "the true one" if row.get("told") else "the model's"
         lines.append(
-            f"| {row['pessimism']:g} | {row['logs']} | {row['steps']:,} | {row['behavior']:.2f} | "
+            f"| {shown} | {row['pessimism']:g} | {row['logs']} | {row['steps']:,} | {row['behavior']:.2f} | "
             f"{row['ensemble']:.2f} | {row['true store']:.2f} | {_cell(row['kept'])} |"
         )
     return "\n".join(lines)
