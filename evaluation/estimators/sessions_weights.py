@@ -139,7 +139,7 @@ def _page_ratio(
         raise InputError(
             f"propensities that rise down the page in {int(rising.sum())} rows are no cascade propensities",
             where=f"{where}, row {int(np.flatnonzero(rising)[0])}",
-            mend="Pass cascade propensities, or item-position ones with carry=(logging, evaluation), the joint "
-            "propensities of whole pages.",
+            mend="Pass cascade propensities (an empty position repeats the one above it), or any others with "
+            "carry=(logging, evaluation), the joint propensities of whole pages.",
         )
     return e[:, -1] / b[:, -1]
