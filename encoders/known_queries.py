@@ -29,6 +29,9 @@ from encoders.relevance import Heads, KnownQueries, project
 __all__ = ["KnownQueriesConfig", "fit_known_queries", "prior_gain"]
 
 
+_MOST_SCORES = 4_000_000  # in memory at a time
+
+
 @dataclass(frozen=True, kw_only=True)
 class KnownQueriesConfig:
     """How the offsets of known queries are learned.
@@ -87,7 +90,7 @@ def fit_known_queries(
         item: Raw item vectors (I, D).
         query: Raw query vectors (Q, D).
         texts: Query texts (Q).
-        pairs: Counts of pairs whose query has a text.
+        pairs: Counts of pairs whose query has a text, ordered by query.
         config: Loss and optimiser.
         later: Counts of a later part of the log: they set how sure the scores of known queries are, since those were
             fitted to the very clicks of `pairs`. None leaves them as they were fitted.
@@ -109,8 +112,13 @@ def fit_known_queries(
     clicks = np.bincount(place, weights=pairs.clicks, minlength=S)
     share = torch.from_numpy(gain / np.maximum(total[place], 1e-12)).float()  # (P,)
     weight = torch.from_numpy(clicks + 1.0).float()  # (S,)
-    log_weight = torch.full((S, item.shape[0]), float(np.log(max(config.unshown_weight, 1e-6))))
-    log_weight[row, column] = 0.0  # (S, I)
+    unshown = float(np.log(max(config.unshown_weight, 1e-6)))
+    # A share of the queries at a time: the table of scores (S, I) of a large shop would not fit.
+    cuts = np.arange(0, S, max(1, _MOST_SCORES // max(item.shape[0], 1)))
+    parts = [
+        (slice(a, b), slice(*np.searchsorted(place, [a, b]).tolist()))
+        for a, b in zip(cuts, [*cuts[1:], S], strict=True)
+    ]
 
     offset = torch.zeros((S, D), requires_grad=True)
     shift = torch.zeros((), requires_grad=True)
@@ -118,15 +126,19 @@ def fit_known_queries(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     softplus = torch.nn.functional.softplus
     for _ in tqdm(range(config.steps), desc="queries", leave=False, disable=None if progress else True):
-        score = (base + offset) @ i.T  # (S, I)
-        shown = score[row, column]
-        logit = shown + bias + shift
-        pointwise = (hits * softplus(-logit) + misses * softplus(logit)).sum()
-        normaliser = torch.logsumexp(score + log_weight, dim=1)  # (S,)
-        listwise = (share * (normaliser[row] - shown) * weight[row]).sum()
-        loss = pointwise + config.ranking_weight * listwise + 0.5 * config.ridge * offset.square().sum()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        for some, pair in parts:
+            score = (base[some] + offset[some]) @ i.T  # (S', I)
+            at = row[pair] - some.start, column[pair]
+            shown = score[at]
+            logit = shown + bias + shift
+            pointwise = (hits[pair] * softplus(-logit) + misses[pair] * softplus(logit)).sum()
+            # Items never shown count less in the sum; those that were shown count whole.
+            log_weight = torch.full_like(score, unshown).index_put(at, torch.zeros_like(shown))
+            normaliser = torch.logsumexp(score + log_weight, dim=1)  # (S',)
+            listwise = (share[pair] * (normaliser[at[0]] - shown) * weight[some][at[0]]).sum()
+            held = 0.5 * config.ridge * offset[some].square().sum()
+            (pointwise + config.ranking_weight * listwise + held).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     own = (base + offset).detach().numpy()  # (S, D)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from encoders import known_queries
 from encoders.finetuning import FinetuneConfig, finetune
 from encoders.heads import HeadConfig
 from encoders.known_queries import KnownQueriesConfig, fit_known_queries, prior_gain
@@ -80,6 +81,16 @@ def test_a_strong_ridge_leaves_the_text_alone(two_kinds) -> None:
     assert np.abs(stiff.click[:, :-1]).max() < 0.05
     none = pairs.take(np.zeros(0, np.int64))
     assert fit_known_queries(heads, item, query, ("a", "b"), none, KnownQueriesConfig()).texts == ()
+
+
+def test_a_share_of_the_queries_at_a_time_learns_the_same(two_kinds, monkeypatch) -> None:
+    item, query, _, pairs = two_kinds
+    heads = Heads.plain(8, click_scale=1.0, purchase_scale=0.0, bias=(-2.0, 0.0))
+    arguments = (heads, item, query, ("a", "b"), pairs, KnownQueriesConfig())
+    whole = fit_known_queries(*arguments, progress=False)
+    monkeypatch.setattr(known_queries, "_MOST_SCORES", 20)  # one query
+    apart = fit_known_queries(*arguments, progress=False)
+    assert np.allclose(whole.click, apart.click, atol=1e-5)
 
 
 def test_later_clicks_say_how_sure_to_be(two_kinds) -> None:
