@@ -117,8 +117,41 @@ def _agreement_command() -> tuple[type[Any], Callable[[Any], None], str]:
     return AgreementArguments, _agreement, "agreement"
 
 
+def _plan_command() -> tuple[type[Any], Callable[[Any], None], str]:
+    from evaluation.user_test_commands import ABPlanArguments, run_plan
+
+    return ABPlanArguments, run_plan, "ab-plan"
+
+
+def _simulate_command() -> tuple[type[Any], Callable[[Any], None], str]:
+    from evaluation.user_test_commands import ABSimulateArguments, run_simulate
+
+    return ABSimulateArguments, _with_run(run_simulate), "ab-simulate"
+
+
+def _interleave_command() -> tuple[type[Any], Callable[[Any], None], str]:
+    from evaluation.user_test_commands import InterleaveArguments, run_interleave
+
+    return InterleaveArguments, _with_run(run_interleave), "interleave"
+
+
+def _with_run(command: Callable[[Any, Any], None]) -> Callable[[Any], None]:
+    """The command, given the run that its arguments name, opened."""
+
+    def run(arguments: Any) -> None:
+        from pipeline.artifacts import open_run
+
+        _check(arguments.run, arguments.users)
+        command(arguments, open_run(arguments.run))
+
+    return run
+
+
 _COMMANDS: dict[str, Callable[[], tuple[type[Any], Callable[[Any], None], str]]] = {
     "agreement": _agreement_command,
+    "ab-plan": _plan_command,
+    "ab-simulate": _simulate_command,
+    "interleave": _interleave_command,
 }
 """Commands by name; each loads what it needs when it is asked for."""
 
