@@ -12,6 +12,7 @@ from behavior.files import atomic_path
 from evaluation.agreement_result import FIGURES
 from evaluation.formatting import count, number, percent, plus_minus, share
 from evaluation.plots import draw_agreement, draw_curves, draw_positions, draw_scores
+from evaluation.relevance_picture import draw_reliability
 from evaluation.report_data import ReportData, ReportTable
 from evaluation.trust_pictures import draw_trust
 
@@ -54,6 +55,7 @@ def render_report(data: ReportData) -> str:
         if data.agreement is not None and data.agreement.agreement is not None
         else "",
         agreement_figures=FIGURES,
+        reliability=Markup(draw_reliability(data.reliability)) if data.reliability else "",
         trust_pictures={name: Markup(draw_trust(found)) for name, found in data.trust.items()},
         trust_config=next((found.config for found in data.trust.values()), None),
         has_gap=any(row.share_of_gap for row in data.table.rows),

@@ -13,6 +13,8 @@ from evaluation.table import FinalTable
 from evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
+    from encoders.attributions import TextAttribution
+    from encoders.measures.clusters import ReliabilityBin
     from evaluation.agreement_run import AgreementChapter
     from simulators.trust.report import TrustReport
 
@@ -206,6 +208,10 @@ class ReportData:
     """How well the simulators foretell held-out sessions."""
     relevance: ReportTable | None = None
     """The relevance model before and after fine-tuning."""
+    reliability: Mapping[str, tuple[ReliabilityBin, ...]] = field(default_factory=dict)
+    """Its click probabilities against what was clicked, by name, such as 'before fine-tuning'."""
+    words: tuple[TextAttribution, ...] = ()
+    """A few of its scores, word by word."""
     tables: tuple[ReportTable, ...] = ()
     """Further tables."""
     slates: tuple[SlateComparison, ...] = ()

@@ -18,11 +18,15 @@ from pipeline.config import TrainConfig
 from pipeline.data import ShopData, n_candidates_for
 
 if TYPE_CHECKING:
+    from encoders.attributions import TextAttribution
     from encoders.build import RelevanceSource
     from encoders.report import RelevanceReport
     from encoders.text import TextEncoder
 
 __all__ = ["Relevance", "hidden_scores", "learn_relevance"]
+
+_EXPLAINED = 3
+"""Queries whose scores the report explains word by word."""
 
 EMPTY_SCORE = np.float32(0.5)
 """What an agent sees in place of relevance where it is to see none."""
@@ -35,6 +39,7 @@ class Relevance:
     features: FeatureTables
     candidates: CandidateTable
     report: RelevanceReport | None  # None where products have no text
+    words: tuple[TextAttribution, ...] = ()  # a few scores, word by word
 
     def summary(self) -> str:
         """One line."""
@@ -60,10 +65,14 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
         folder / "candidates.npz",
         folder / "relevance" / "report.json",
     )
+    told = folder / "relevance" / "words.json"
     # The candidates are written last: their presence says that the stage was finished.
     if chosen.is_file():
         return Relevance(
-            features=load_features(tables), candidates=load_candidates(chosen), report=_read_report(judged)
+            features=load_features(tables),
+            candidates=load_candidates(chosen),
+            report=_read_report(judged),
+            words=_read_words(told),
         )
     source: RelevanceSource
     zero_shot: RelevanceTables | None = None
@@ -78,8 +87,13 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
     if report is not None:
         with atomic_path(judged) as temporary:
             temporary.write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
+    words = _explain(source, shop, candidates)
+    if words:
+        with atomic_path(told) as temporary:
+            entries = [entry.as_dict() for entry in words]
+            temporary.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     save_candidates(chosen, candidates)
-    return Relevance(features=features, candidates=candidates, report=report)
+    return Relevance(features=features, candidates=candidates, report=report, words=words)
 
 
 def _from_text(
@@ -113,6 +127,38 @@ def _from_text(
         )
         zero_shot = untrained.tables(shop.catalog, shop.queries, progress=progress)
     return model, zero_shot, report
+
+
+def _explain(
+    source: RelevanceSource, shop: ShopData, candidates: CandidateTable
+) -> tuple[TextAttribution, ...]:
+    """The best candidate and one from the middle for the most frequent queries, explained for the report.
+
+    Nothing where the scores come from no texts, or where the library captum is not installed.
+    """
+    from encoders.attributions import HAS_CAPTUM, attribute_words
+    from encoders.relevance import RelevanceModel
+    from encoders.text import catalog_texts
+
+    if not isinstance(source, RelevanceModel) or not HAS_CAPTUM:
+        return ()
+    asked = np.bincount(shop.train.query, minlength=len(shop.queries))
+    frequent = [q for q in np.argsort(-asked, kind="stable").tolist() if shop.queries[q].strip() and asked[q]]
+    texts = catalog_texts(shop.catalog, source.item_columns)
+    found = []
+    for query in frequent[:_EXPLAINED]:
+        rows = candidates.items[query][candidates.items[query] >= 0]
+        for row in dict.fromkeys((rows[0], rows[len(rows) // 2])) if len(rows) else ():
+            found.append(attribute_words(source, shop.queries[query], texts[row], permutations=5))
+    return tuple(found)
+
+
+def _read_words(path: Path) -> tuple[TextAttribution, ...]:
+    from encoders.attributions import TextAttribution
+
+    if not path.is_file():
+        return ()
+    return tuple(TextAttribution.from_dict(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
 
 
 def _from_features(config: TrainConfig, shop: ShopData) -> RelevanceSource:

@@ -34,6 +34,7 @@ from pipeline.users import Users
 
 if TYPE_CHECKING:
     from agents.base import Policy
+    from encoders.measures.clusters import ReliabilityBin
     from evaluation.agreement_run import AgreementChapter
     from simulators.trust.report import TrustReport
 
@@ -119,6 +120,8 @@ def page(
         trust=_trust(users, agreement),
         fidelity=_fidelity(users),
         relevance=_relevance(relevance),
+        reliability=_reliability(relevance),
+        words=relevance.words,
         tables=(_fits(users),),
         slates=slates,
         explanation=explained,
@@ -340,14 +343,31 @@ def _fidelity(users: Users) -> ReportTable | None:
 
 
 def _relevance(relevance: Relevance) -> ReportTable | None:
+    from encoders.measures.held_out import main_rows
+
     report = relevance.report
     if report is None:
         return None
-    rows: list[tuple[str | float | int | None, ...]] = [*report.rows()]
-    for name, before, after in report.known_rows():
-        rows.append((f"{name}, queries of the log by its later sessions", before, after))
+    held_out: list[tuple[str | float, ...]] = [(*row, "") for row in report.rows()]
+    if report.comparison is not None:
+        held_out = [*main_rows(report.comparison)]
     return ReportTable(
         caption=f"The relevance model on {report.n_queries:,} held-out queries",
-        columns=("measure", "before fine-tuning", "after"),
-        rows=tuple(rows),
+        columns=("measure", "before fine-tuning", "after", "difference, 95 % interval"),
+        rows=(
+            *held_out,
+            *(
+                (f"{name}, queries of the log by its later sessions", before, after, "")
+                for name, before, after in report.known_rows()
+            ),
+        ),
+        note="Intervals are bootstrapped over queries. Every measure, by head, torso and tail queries and for new "
+        "items, stands in relevance/report.json.",
     )
+
+
+def _reliability(relevance: Relevance) -> Mapping[str, tuple[ReliabilityBin, ...]]:
+    found = None if relevance.report is None else relevance.report.comparison
+    if found is None:
+        return {}
+    return {"before fine-tuning": found.reliability_before, "after": found.reliability_after}

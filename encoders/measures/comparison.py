@@ -120,8 +120,8 @@ def compare_tables(
 
     AUC, log-loss and calibration are those of examined impressions (clicks against examined shows without one, so that
     positions do not decide). Rankings 'by clicks' put the items that were shown in the model's order; gains are
-    debiased click rates, relevant is what was clicked. Rankings 'by truth' put the whole catalogue in order; relevant
-    is a true relevance of at least 0.5.
+    debiased click rates, relevant is what was clicked. Rankings 'by true relevance' put the whole catalogue in order;
+    relevant is a true relevance of at least 0.5.
 
     Args:
         before: The model to compare with.
@@ -260,8 +260,8 @@ def _measures(
         relevant = {
             q: {i: int(g >= 100.0 * _RELEVANT) for i, g in mine.items()} for q, mine in grades.items()
         }
-        found.append(("by truth", judge_rankings(ranked, grades, relevant)))
-        found.append(("by truth", judge_rankings(ranked, relevant, relevant, pool=_POOL)))
+        found.append(("by true relevance", judge_rankings(ranked, grades, relevant)))
+        found.append(("by true relevance", judge_rankings(ranked, relevant, relevant, pool=_POOL)))
     place = {q: row for row, q in enumerate(queries.tolist())}
     for source, measures in found:
         for name, values in measures.items():

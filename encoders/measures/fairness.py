@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from encoders.candidates import ExactSource
 from encoders.features import RelevanceTables
 from encoders.measures.comparison import MeasureRow, draw_queries, resampled
+from encoders.pairs import PairCounts
 
 __all__ = ["GroupExposure", "compare_exposure", "group_shares"]
 
@@ -39,7 +40,7 @@ class GroupExposure:
 def compare_exposure(
     before: RelevanceTables,
     after: RelevanceTables,
-    merit: NDArray[np.float32],
+    merit: NDArray[np.float32] | PairCounts,
     group: NDArray[np.int64],
     names: Sequence[str],
     queries: NDArray[np.int64],
@@ -53,17 +54,17 @@ def compare_exposure(
     Args:
         before: The model to compare with.
         after: The model.
-        merit: (Q, I) relevance, at least 0.
+        merit: (Q, I) relevance, at least 0; or pairs, whose debiased click rates it then is.
         group: (I,) group of each item, -1 for none.
         names: Of the groups (G).
         queries: (n,) queries to rank for.
-        traffic: (Q,) weight of each query; all alike by default.
+        traffic: (Q,) weight of each query, Q the queries of the tables; all alike by default.
         page: Places that are seen.
         seed: Of the bootstrap.
     """
-    weight = np.ones(len(merit)) if traffic is None else traffic
+    weight = np.ones(len(after.click_query)) if traffic is None else traffic
     draws = draw_queries(len(queries), seed)
-    worth = weight[queries, None] * _by_group(merit[queries], group, len(names))  # (n, G)
+    worth = weight[queries, None] * _worth(merit, queries, group, len(names))  # (n, G)
     sides = [
         weight[queries, None] * _exposure(tables, queries, group, len(names), page)
         for tables in (before, after)
@@ -113,10 +114,23 @@ class _Departure:
         return np.asarray(0.5 * gap.sum(axis=1), np.float64)
 
 
-def _by_group(values: NDArray[np.float32], group: NDArray[np.int64], n_groups: int) -> NDArray[np.float64]:
-    """Sums (n, G) of the values (n, I) of each group's items."""
+def _worth(
+    merit: NDArray[np.float32] | PairCounts,
+    queries: NDArray[np.int64],
+    group: NDArray[np.int64],
+    n_groups: int,
+) -> NDArray[np.float64]:
+    """Merit (n, G) of each group's items for each of `queries` (n,)."""
+    if isinstance(merit, PairCounts):
+        out = np.zeros((len(queries), n_groups))
+        order = np.argsort(queries, kind="stable")
+        at = np.minimum(np.searchsorted(queries[order], merit.query), max(len(queries) - 1, 0))
+        row = order[at] if len(queries) else np.zeros(merit.n_pairs, np.int64)
+        mine = np.flatnonzero((group[merit.item] >= 0) & np.isin(merit.query, queries))
+        np.add.at(out, (row[mine], group[merit.item[mine]]), merit.click_rate()[mine])
+        return out
     member = (group[:, None] == np.arange(n_groups)).astype(np.float64)  # (I, G)
-    return np.asarray(values.astype(np.float64) @ member, np.float64)
+    return np.asarray(merit[queries].astype(np.float64) @ member, np.float64)
 
 
 def _exposure(

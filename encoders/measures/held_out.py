@@ -22,11 +22,11 @@ MAIN = (
     "NDCG@10 by clicks",
     "MRR by clicks",
     "MAP by clicks",
-    "NDCG@10 by truth",
-    "MAP by truth",
-    "precision@10 by truth",
+    "NDCG@10 by true relevance",
+    "MAP by true relevance",
+    "precision@10 by true relevance",
     "recall@100 of the candidate source by clicks",
-    "recall@100 of the candidate source by truth",
+    "recall@100 of the candidate source by true relevance",
 )
 """What a report shows; the rest is in its JSON."""
 

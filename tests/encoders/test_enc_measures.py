@@ -132,14 +132,20 @@ def test_the_better_model_is_better_and_the_interval_says_so(drawn) -> None:
     truth, pairs, noise = drawn
     guess, good = tables_of(noise), tables_of(np.log(0.05 + 0.8 * truth) - np.log(0.95 - 0.8 * truth))
     found = compare_tables(guess, good, pairs, truth=truth)
-    for name in ("click AUC", "NDCG@10 by truth", "NDCG@10 by clicks", "MAP by truth", "recall@10 by truth"):
+    for name in (
+        "click AUC",
+        "NDCG@10 by true relevance",
+        "NDCG@10 by clicks",
+        "MAP by true relevance",
+        "recall@10 by true relevance",
+    ):
         row = found.row(name)
         assert row is not None
         assert row.before.low <= row.before.value <= row.before.high
         assert row.difference.value == pytest.approx(row.after.value - row.before.value)
         assert row.difference.low > 0.0
-    assert found.row("NDCG@10 by truth").after.value == pytest.approx(1.0, abs=1e-3)
-    assert found.row("MRR by truth").after.value == 1.0
+    assert found.row("NDCG@10 by true relevance").after.value == pytest.approx(1.0, abs=1e-3)
+    assert found.row("MRR by true relevance").after.value == 1.0
     worse = found.row("click log-loss")
     assert worse.difference.high < 0.0
     assert found.row("click calibration error (ECE)").after.value < 0.06
@@ -244,3 +250,17 @@ def test_traffic_weighs_exposure_and_merit() -> None:
     assert rows["exposure / merit", "a"].before.value == pytest.approx(1.0)
     assert rows["exposure / merit", "a"].after.value == pytest.approx(0.25 / 0.75)
     assert rows["exposure out of proportion to merit", "all"].after.value == pytest.approx(0.5)
+
+
+def test_merit_by_clicks_is_that_of_the_pairs() -> None:
+    clicks = np.array([[0.0, 0, 0], [3, 0, 1], [0, 2, 0]])
+    pairs = pairs_of(clicks, np.full((3, 3), 4.0))
+    rate = np.zeros((3, 3), np.float32)
+    rate[pairs.query, pairs.item] = pairs.click_rate()
+    model, other = tables_of(np.array([[3.0, 2, 1]] * 3)), tables_of(np.array([[1.0, 2, 3]] * 3))
+    group, queries = np.array([0, 1, -1]), np.array([2, 1])
+    by_pairs = compare_exposure(model, other, pairs, group, ("a", "b"), queries, page=2)
+    by_matrix = compare_exposure(model, other, rate, group, ("a", "b"), queries, page=2)
+    assert by_pairs.merit == pytest.approx(by_matrix.merit)
+    values = [[row.before.value, row.after.high] for row in by_pairs.rows]
+    assert np.allclose(values, [[row.before.value, row.after.high] for row in by_matrix.rows], equal_nan=True)
