@@ -9,22 +9,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from encoders.attributions import attribute_words
     from encoders.bert import BertEncoder
     from encoders.build import RelevanceSource, build_features
     from encoders.cache import EmbeddingCache, encode_cached
     from encoders.candidates import CandidateSource, ExactSource, build_candidates
     from encoders.contract import check_text_encoder
+    from encoders.exporting.export import export_onnx
+    from encoders.exporting.onnx_encoder import OnnxEncoder
     from encoders.features import CandidateTable, FeatureTables, RelevanceTables
     from encoders.finetuning import FinetuneConfig, finetune, finetune_cached
+    from encoders.measures.comparison import compare_tables
     from encoders.pairs import PairCounts, count_pairs, examination_by_position
     from encoders.relevance import RelevanceModel
     from encoders.report import RelevanceReport
+    from encoders.retrieval.ann import AnnConfig, build_index, load_index
+    from encoders.retrieval.mixing import CandidateConfig, CandidateFilter, mix_candidates
     from encoders.storage import load_candidates, load_features, save_candidates, save_features
     from encoders.tabular import FeatureEncoder, FeatureRelevance, fit_feature_relevance
     from encoders.text import HashEncoder, TextEncoder, catalog_texts
 
 _HOME = {
+    "AnnConfig": "retrieval.ann",
     "BertEncoder": "bert",
+    "CandidateConfig": "retrieval.mixing",
+    "CandidateFilter": "retrieval.mixing",
     "CandidateSource": "candidates",
     "CandidateTable": "features",
     "EmbeddingCache": "cache",
@@ -34,30 +43,40 @@ _HOME = {
     "FeatureTables": "features",
     "FinetuneConfig": "finetuning",
     "HashEncoder": "text",
+    "OnnxEncoder": "exporting.onnx_encoder",
     "PairCounts": "pairs",
     "RelevanceModel": "relevance",
     "RelevanceReport": "report",
     "RelevanceSource": "build",
     "RelevanceTables": "features",
     "TextEncoder": "text",
+    "attribute_words": "attributions",
     "build_candidates": "candidates",
     "build_features": "build",
+    "build_index": "retrieval.ann",
     "catalog_texts": "text",
     "check_text_encoder": "contract",
+    "compare_tables": "measures.comparison",
     "count_pairs": "pairs",
     "encode_cached": "cache",
     "examination_by_position": "pairs",
+    "export_onnx": "exporting.export",
     "finetune": "finetuning",
     "finetune_cached": "finetuning",
     "fit_feature_relevance": "tabular",
     "load_candidates": "storage",
     "load_features": "storage",
+    "load_index": "retrieval.ann",
+    "mix_candidates": "retrieval.mixing",
     "save_candidates": "storage",
     "save_features": "storage",
 }
 
 __all__ = [
+    "AnnConfig",
     "BertEncoder",
+    "CandidateConfig",
+    "CandidateFilter",
     "CandidateSource",
     "CandidateTable",
     "EmbeddingCache",
@@ -67,24 +86,31 @@ __all__ = [
     "FeatureTables",
     "FinetuneConfig",
     "HashEncoder",
+    "OnnxEncoder",
     "PairCounts",
     "RelevanceModel",
     "RelevanceReport",
     "RelevanceSource",
     "RelevanceTables",
     "TextEncoder",
+    "attribute_words",
     "build_candidates",
     "build_features",
+    "build_index",
     "catalog_texts",
     "check_text_encoder",
+    "compare_tables",
     "count_pairs",
     "encode_cached",
     "examination_by_position",
+    "export_onnx",
     "finetune",
     "finetune_cached",
     "fit_feature_relevance",
     "load_candidates",
     "load_features",
+    "load_index",
+    "mix_candidates",
     "save_candidates",
     "save_features",
 ]

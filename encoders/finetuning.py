@@ -238,6 +238,15 @@ def _check(
 ) -> None:
     if train.n_steps == 0:
         raise InputError("the training part of the log is empty", where="finetune(train=...)")
+    clicks = train.click[train.item >= 0]
+    if clicks.size and (not clicks.any() or clicks.all()):
+        # Nothing to tell apart: what comes out is the encoder's own order, at the log's click rate.
+        warnings.warn(
+            f"in the training part of the log {'every' if clicks.all() else 'no'} shown item was clicked: nothing can "
+            "be learned from labels of one class, and the relevance model keeps the encoder's own order",
+            UserWarning,
+            stacklevel=3,
+        )
     highest = int(train.item.max(initial=-1))
     if highest >= catalog.n_items:
         raise InputError(
