@@ -62,28 +62,32 @@ class OpeOptions(Options):
 
 
 def measure(options: OpeOptions) -> dict[str, Any]:
-    """Run all; `--quick`: one small log."""
+    """Run all, ours first; `--quick`: one small log. An interrupt (Ctrl-C) keeps what has been measured."""
     sizes: dict[int, tuple[str, ...]] = {20_000: _OURS} if options.quick else dict(_SIZES)
     streamed = (20_000, ("stream-sniips",)) if options.quick else _STREAMED
     peers: dict[int, tuple[str, ...]] = {20_000: (*_IPS, "cascade_dr")} if options.quick else dict(_PEER)
     versions, python = _peer(options)
-    cases: list[Case] = []
+    ours: dict[int, dict[str, dict[str, Any]]] = {}
+    theirs: dict[int, dict[str, dict[str, Any]]] = {}
     with tqdm(total=2 * len(sizes) + 1, desc="ope", unit="run", disable=None) as bar:
-        for n, names in sizes.items():
-            ours = _ours(n, names)
+        try:
+            for n, names in sizes.items():
+                ours[n] = _ours(n, names)
+                bar.update()
+            for n in sizes:
+                if python is not None:
+                    try:
+                        theirs[n] = _rows(run_peer(OBP, python, str(n), *peers[n]))
+                    except PeerMissing as missing:
+                        versions[OBP.package.partition("==")[0]] = f"not measured: {missing}"
+                        print(f"not measured: {missing}", file=sys.stderr)
+                        python = None
+                bar.update()
+            ours[streamed[0]] = ours.get(streamed[0], {}) | _ours(*streamed)
             bar.update()
-            theirs: dict[str, dict[str, Any]] = {}
-            if python is not None:
-                try:
-                    theirs = _rows(run_peer(OBP, python, str(n), *peers[n]))
-                except PeerMissing as missing:
-                    python, versions = None, {"sb-obp": f"not measured: {missing}"}
-                    print(f"not measured: {missing}", file=sys.stderr)
-            bar.update()
-            cases += _cases(n, ours, theirs)
-        n, names = streamed
-        cases += _cases(n, _ours(n, names), {})
-        bar.update()
+        except KeyboardInterrupt:
+            print("interrupted: what follows was measured before", file=sys.stderr)
+    cases = [found for n, rows in ours.items() for found in _cases(n, rows, theirs.get(n, {}))]
     show("ope", cases)
     found = result("ope", cases, packages=("numpy", "numba"))
     found["versions"] |= versions

@@ -25,7 +25,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
 from evaluation.estimators.blocks import Block, estimate_rows
-from evaluation.estimators.checks import check_probabilities, check_reward, check_same_rows
+from evaluation.estimators.checks import (
+    SLACK,
+    check_probabilities,
+    check_reward,
+    check_same_rows,
+    numbers,
+)
 from evaluation.estimators.result import Estimate
 from evaluation.estimators.weighting import weighted_estimate
 
@@ -80,7 +86,12 @@ class _PositionBased:
 
     def block(self, rows: slice) -> Block:
         theta = self.examination
-        bottom, top = self.logging[rows] @ theta, self.evaluation[rows] @ theta  # (m, K)
+        b, e = self.logging[rows], self.evaluation[rows]  # (m, K, K)
+        for name, array in (("logging", b), ("evaluation", e)):
+            if not (array.min() >= -SLACK and array.max() <= 1 + SLACK):
+                whole = getattr(self, name)  # the block only knows that something is wrong
+                check_probabilities(whole, name=name, ndim=3, positive=False, where=self.name)
+        bottom, top = b @ theta, np.maximum(e @ theta, 0.0)  # (m, K)
         if (bottom <= 0).any():
             row, position = (int(i) for i in np.argwhere(bottom <= 0)[0])
             raise InputError(
@@ -105,8 +116,7 @@ def _position_based(
     normalise: bool,
 ) -> Estimate:
     r = check_reward(reward, ndim=2, where=name)  # (n, K)
-    b = check_probabilities(logging, name="logging", ndim=3, positive=False, where=name)
-    e = check_probabilities(evaluation, name="evaluation", ndim=3, positive=False, where=name)
+    b, e = numbers(logging, "logging", 3, name), numbers(evaluation, "evaluation", 3, name)
     theta = check_probabilities(examination, name="examination", ndim=1, positive=False, where=name)
     check_same_rows(name, logging=b, evaluation=e)
     if b.shape != (*r.shape, r.shape[1]) or theta.shape != (r.shape[1],):
