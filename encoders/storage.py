@@ -16,7 +16,7 @@ from behavior.files import atomic_path
 from encoders.features import CandidateTable, FeatureTables, RelevanceTables
 from encoders.pair_table import PairTable
 
-__all__ = ["load_candidates", "load_features", "save_candidates", "save_features", "write_npz"]
+__all__ = ["load_candidates", "load_features", "read_npz", "save_candidates", "save_features", "write_npz"]
 
 _FEATURES, _CANDIDATES = "slategym-features-1", "slategym-candidates-1"
 _PAIR_FIELDS = tuple(field.name for field in fields(PairTable))
@@ -58,7 +58,7 @@ def load_features(path: Path | str) -> FeatureTables:
     Raises:
         InputError: Missing, damaged, or another kind of file.
     """
-    data = _read(Path(path), _FEATURES)
+    data = read_npz(Path(path), _FEATURES)
     click_bias, purchase_bias = data["relevance_bias"].tolist()
     return FeatureTables(
         item_vectors=data["item_vectors"],
@@ -98,11 +98,16 @@ def load_candidates(path: Path | str) -> CandidateTable:
     Raises:
         InputError: Missing, damaged, or another kind of file.
     """
-    data = _read(Path(path), _CANDIDATES)
+    data = read_npz(Path(path), _CANDIDATES)
     return CandidateTable(items=data["items"], scores=data["scores"])
 
 
-def _read(path: Path, kind: str) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, kind: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a file whose entry `kind` says what it is.
+
+    Raises:
+        InputError: Missing, damaged, or another kind of file.
+    """
     try:
         # Opened here: np.load leaves a damaged file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:

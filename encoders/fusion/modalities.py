@@ -75,19 +75,19 @@ def read_modalities(catalog: Catalog, *, images: NDArray[np.float32] | None = No
     numbers += [frame[name].to_numpy(np.float64) for name in catalog.numeric_columns]
     blocks = []
     for column in numbers:
-        there = np.isfinite(column)
+        there = np.asarray(np.isfinite(column), np.bool_)
         if there.any():
             blocks.append(standardise(column))
             if not there.all():
                 blocks.append(np.where(there, 0.0, 1.0))
     if blocks:
         values["numeric"] = np.stack(blocks, axis=1).astype(np.float32)
-        known["numeric"] = np.isfinite(np.stack(numbers, axis=1)).any(axis=1)
+        known["numeric"] = np.asarray(np.isfinite(np.stack(numbers, axis=1)).any(axis=1), np.bool_)
     hot = [_one_hot(frame[name]) for name in ("category", *catalog.categorical_columns)]
     hot = [block for block in hot if block.shape[1]]
     if hot:
         values["categorical"] = np.concatenate(hot, axis=1)
-        known["categorical"] = values["categorical"].any(axis=1)
+        known["categorical"] = np.asarray(values["categorical"].any(axis=1), np.bool_)
     if images is not None:
         if images.ndim != 2 or images.shape[0] != catalog.n_items:
             raise InputError(
@@ -97,7 +97,7 @@ def read_modalities(catalog: Catalog, *, images: NDArray[np.float32] | None = No
             )
         if np.isinf(images).any():
             raise InputError("image vectors that are infinite", where="read_modalities(images=...)")
-        has_image = np.isfinite(images).all(axis=1)  # (I,)
+        has_image = np.asarray(np.isfinite(images).all(axis=1), np.bool_)  # (I,)
         length = np.linalg.norm(np.nan_to_num(images), axis=1, keepdims=True)
         # All lengths about 1 times the root of the width, as standardised numbers have.
         scaled = np.nan_to_num(images) / np.maximum(length, 1e-12) * np.sqrt(images.shape[1])
