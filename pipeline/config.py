@@ -81,6 +81,10 @@ class RelevanceOptions:
     """Width of the reduced item and query vectors in observations and simulators."""
     as_candidates: bool = True
     """Let the fine-tuned model choose the candidates; otherwise the encoder as it was before fine-tuning."""
+    popular_candidates: float = 0.0
+    """Share of the candidates taken by popularity, whatever the query (docs/candidates.md)."""
+    explored_candidates: float = 0.0
+    """Share of the candidates drawn at random from the whole catalogue."""
     as_observation: bool = True
     """Show the model's scores to the agent; otherwise it sees none."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from encoders.attributions import TextAttribution
     from encoders.build import RelevanceSource
     from encoders.report import RelevanceReport
+    from encoders.retrieval.mixing import CandidateConfig
     from encoders.text import TextEncoder
 
 __all__ = ["Relevance", "hidden_scores", "learn_relevance"]
@@ -74,6 +75,7 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
             report=_read_report(judged),
             words=_read_words(told),
         )
+    _shares(config, n_candidates_for(config, shop))  # refuses shares that cannot be, before minutes are spent
     source: RelevanceSource
     zero_shot: RelevanceTables | None = None
     report: RelevanceReport | None = None
@@ -192,6 +194,17 @@ def hidden_scores(items: NDArray[np.int32]) -> NDArray[np.float32]:
     return np.where(items >= 0, EMPTY_SCORE, np.float32(0.0))
 
 
+def _shares(config: TrainConfig, n_candidates: int) -> CandidateConfig:
+    from encoders import CandidateConfig
+
+    return CandidateConfig(
+        n_candidates=n_candidates,
+        popular=config.relevance.popular_candidates,
+        explore=config.relevance.explored_candidates,
+        seed=config.run.seed,
+    )
+
+
 def _candidates(
     config: TrainConfig, n_candidates: int, features: FeatureTables, finder: RelevanceTables | None
 ) -> CandidateTable:
@@ -199,10 +212,15 @@ def _candidates(
 
     Where the agent is to see no scores, all are the same.
     """
-    from encoders import build_candidates
+    from encoders import build_candidates, mix_candidates
 
-    found = build_candidates(features, n_candidates, relevance=finder)
-    if not config.relevance.as_observation:
+    options = config.relevance
+    if options.popular_candidates or options.explored_candidates:
+        given = features if finder is None else dataclasses.replace(features, relevance=finder)
+        found = mix_candidates(given, _shares(config, n_candidates), progress=not config.run.quiet)
+    else:
+        found = build_candidates(features, n_candidates, relevance=finder)
+    if not options.as_observation:
         return CandidateTable(items=found.items, scores=hidden_scores(found.items))
     if finder is None:
         return found
