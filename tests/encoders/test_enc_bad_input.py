@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from behavior.errors import InputError
+from encoders.bert import BertEncoder
+from encoders.finetuning import FinetuneConfig, finetune
+from encoders.heads import HeadConfig
+from encoders.known_queries import KnownQueriesConfig
+from encoders.text import HashEncoder
+
+QUICK = FinetuneConfig(mode="heads", heads=HeadConfig(steps=3), known=KnownQueriesConfig(steps=3))
+
+
+@pytest.mark.parametrize(("clicked", "word"), [(0, "no"), (1, "every")])
+def test_labels_of_one_class_are_told_and_give_a_usable_model(
+    shop, make_steps, clicked: int, word: str
+) -> None:
+    steps = make_steps(
+        shop.steps.query[:200],
+        shop.steps.item[:200],
+        np.full((200, 10), clicked),
+        queries=shop.steps.queries,
+    )
+    with pytest.warns(UserWarning, match=f"{word} shown item was clicked: nothing can be learned"):
+        model, _ = finetune(HashEncoder(), shop.catalog, steps, config=QUICK, progress=False)
+    tables = model.tables(shop.catalog, shop.steps.queries, progress=False)
+    everything = np.arange(120, dtype=np.int32)[None]
+    rate = tables.click_probability(np.array([3], np.int32), everything)
+    assert np.isfinite(rate).all()
+    assert (rate.mean() > 0.5) == bool(clicked)
+
+
+def test_strange_texts_reach_the_tables(make_steps) -> None:
+    """Empty, endless, in many scripts: each gets a finite vector, equal ones the same."""
+    import pandas as pd
+
+    from behavior.catalog import Catalog
+
+    titles = [
+        "",
+        "x" * 100_000,
+        "🎁🎁🎁",
+        "подарок 送り物 هدية",
+        "a\u0000b\u200b",
+        "word " * 20_000,
+        "lamp",
+        "lamp",
+    ]
+    catalog = Catalog.from_frame(
+        pd.DataFrame(
+            {
+                "item_id": [f"i{n}" for n in range(8)],
+                "title": titles,
+                "category": "",
+                "price": 1.0,
+            }
+        )
+    )
+    rng = np.random.default_rng(0)
+    queries = ("", "lamp", "🎁", "подарок " * 3_000)
+    item = np.argsort(rng.random((300, 8)), axis=1)[:, :4]
+    steps = make_steps(rng.integers(0, 4, 300), item, rng.random((300, 4)) < 0.3, queries=queries)
+    model, _ = finetune(HashEncoder(), catalog, steps, config=QUICK, progress=False)
+    tables = model.tables(catalog, queries, progress=False)
+    for array in (tables.item, tables.click_query, tables.purchase_query):
+        assert np.isfinite(array).all()
+    assert np.array_equal(tables.item[6], tables.item[7])
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "config.json is missing"),
+        ({"config.json": "{}"}, "no usable text model"),
+        ({"config.json": "not JSON"}, "no usable text model"),
+        ({"config.json": '{"model_type": "bert"}', "model.safetensors": "garbage"}, "no usable text model"),
+    ],
+)
+def test_a_folder_that_is_no_text_model_is_named(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        BertEncoder(tmp_path, device="cpu")
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        BertEncoder(tmp_path / "nothing", device="cpu")
