@@ -49,7 +49,7 @@ class FusionOptions(Options):
 
     seeds: int = 3
     """Stores, seeds 0 and up."""
-    steps: int = 100
+    steps: int = 60
     """Steps of learning the fusion."""
     icecat: Path | None = None
     """Folder of querqy/chorus with rated products; without it, demo stores alone."""
@@ -85,15 +85,14 @@ def _cases(found: dict[str, list[float]], plain: str) -> list[Case]:
 
 
 def _ways(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """All modalities, each alone, and all but each."""
+    """All modalities, and all but each."""
     ways = {"all": tuple(names)}
-    ways |= {f"text and {name}": (name,) for name in names}
     return ways | {f"all but {name}": tuple(n for n in names if n != name) for name in names}
 
 
 def _demo(shop: ShopTexts, options: FusionOptions, seed: int, found: dict[str, list[float]]) -> None:
     start = zero_shot_heads(shop.item, shop.query, shop.known)
-    settings = HeadConfig(steps=10 if options.quick else 50)
+    settings = HeadConfig(steps=10 if options.quick else 30)
     heads = fit_projection(start, shop.item, shop.query, shop.known, settings, progress=False)
     base = tables_of(shop.item, shop.query, heads)
     later = concatenate([count_pairs(part, shop.examination) for part in (shop.valid, shop.test)])

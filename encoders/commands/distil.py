@@ -59,7 +59,12 @@ class Distil:
         items = catalog_texts(shop.catalog, model.item_columns)
         pupil = distil(model.encoder, items, shop.queries, self.config, cache=cache, progress=progress)
         small = RelevanceModel(
-            pupil, model.heads, item_columns=model.item_columns, cache=cache, known=model.known
+            pupil,
+            model.heads,
+            item_columns=model.item_columns,
+            cache=cache,
+            known=model.known,
+            spelling=model.spelling,
         )
         pairs = count_pairs(shop.test, examination_by_position(shop.train))
         truth = None if shop.truth is None else shop.truth.relevance

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,8 @@ class Robustness:
             pairs=pairs,
             synonyms=synonyms,
             config=self.config,
+            known=model.known,
+            read=partial(model.read, shop.catalog),
             cache=model.cache,
             progress=not self.quiet,
         )

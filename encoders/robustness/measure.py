@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from encoders.cache import EmbeddingCache, encode_cached
 from encoders.features import RelevanceTables
 from encoders.pairs import PairCounts
-from encoders.relevance import Heads, project, tables_from_vectors
+from encoders.relevance import Heads, KnownQueries, project, tables_from_vectors
 from encoders.report import judge_tables
 from encoders.robustness.changes import Perturbation, drop_words, misspell, perturb, stuff, swap_synonyms
 from encoders.text import TextEncoder
@@ -106,6 +106,8 @@ def measure_robustness(
     rows: NDArray[np.int64] | None = None,
     synonyms: Mapping[str, Sequence[str]] | None = None,
     config: RobustnessConfig | None = None,
+    known: KnownQueries | None = None,
+    read: Callable[[list[str]], list[str]] | None = None,
     cache: EmbeddingCache | None = None,
     progress: bool = True,
 ) -> RobustnessReport:
@@ -121,6 +123,8 @@ def measure_robustness(
         rows: Queries to measure; by default all that have a text.
         synonyms: Word -> what people say in its place; without them that change is left out.
         config: How much of each change.
+        known: Offsets of queries that the log knows; a changed query is one that it does not know.
+        read: What is done with queries before they are encoded: a corrector of spelling, say.
         cache: Where vectors are kept.
         progress: Show bars.
     """
@@ -130,9 +134,11 @@ def measure_robustness(
 
     def tables(new_items: Sequence[str], new_queries: Sequence[str]) -> RelevanceTables:
         item = encode_cached(encoder, new_items, cache, progress=progress)
-        query = encode_cached(encoder, new_queries, cache, progress=progress)
-        query[[not text.strip() for text in new_queries]] = 0.0
-        return tables_from_vectors(project(item, heads.projection), project(query, heads.projection), heads)
+        asked = list(new_queries) if read is None else read(list(new_queries))
+        query = encode_cached(encoder, asked, cache, progress=progress)
+        query[[not text.strip() for text in asked]] = 0.0
+        item, query = project(item, heads.projection), project(query, heads.projection)
+        return tables_from_vectors(item, query, heads, known, new_queries)
 
     plain = tables(items, queries)
     before = _ndcg(plain, rows, truth, pairs, config.k)
