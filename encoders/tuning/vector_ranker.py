@@ -63,18 +63,13 @@ class VectorRanker:
         item_row: NDArray[np.integer],
     ) -> Floats:
         """Scores (P,) of the pairs; arguments as in `fit_vector_ranker`."""
+        q, items = torch.from_numpy(query), [torch.from_numpy(view) for view in views]
+        rows = tuple(torch.from_numpy(np.asarray(row, np.int64)) for row in (query_row, item_row))
+        weight, left, right = (torch.from_numpy(part) for part in (self.weight, self.left, self.right))
+        ready = torch.from_numpy(scores)
         with torch.no_grad():
-            found = _score(
-                torch.from_numpy(self.weight),
-                torch.from_numpy(self.left),
-                torch.from_numpy(self.right),
-                self.scale,
-                torch.from_numpy(query),
-                [torch.from_numpy(view) for view in views],
-                torch.from_numpy(scores),
-                torch.from_numpy(np.asarray(query_row, np.int64)),
-                torch.from_numpy(np.asarray(item_row, np.int64)),
-            )
+            cosines = _cosines(q, items, *rows)
+            found = _score(weight, left, right, self.scale, q, items, cosines, ready, *rows)
         return np.asarray(found.numpy(), np.float32)
 
 
@@ -139,13 +134,14 @@ def fit_vector_ranker(
     items = [torch.from_numpy(view[used_i]) for view in views]
     table = torch.from_numpy(scores)
     rows = at[0], torch.from_numpy(i_at)
+    cosines = _cosines(q, items, *rows)
     loss_of = {
         "pairwise": losses.pairwise_logistic,
         "softmax": losses.listwise_softmax,
         "lambda": losses.lambda_loss,
     }[config.ranking]
     for _ in range(config.steps):
-        found = _score(weight, left, right, config.scale, q, items, table, *rows)
+        found = _score(weight, left, right, config.scale, q, items, cosines, table, *rows)
         ranked = loss_of(torch.zeros(shape).index_put(at, found), gains, known)
         # |U V'|^2 is the sum of the entries of (U'U) * (V'V).
         moved = ((left.T @ left) * (right.T @ right)).sum()
@@ -165,6 +161,7 @@ def _score(
     scale: float,
     query: torch.Tensor,
     views: Sequence[torch.Tensor],
+    cosines: Sequence[torch.Tensor],
     scores: torch.Tensor,
     query_row: torch.Tensor,
     item_row: torch.Tensor,
@@ -172,12 +169,29 @@ def _score(
     plain = scores @ weight  # (P,)
     if left.shape[1] == 0:
         return plain
+    # With M = 1 + U V', all products of moved vectors come from a few numbers per vector:
+    # (x M) . (y M) = x.y + (x V).(y U) + (x U).(y V) + (x U) V'V (y U)'.
+    square = right.T @ right  # (rank, rank)
 
-    def moved(x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize(x + (x @ left) @ right.T, dim=1)
+    def parts(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        u, v = x @ left, x @ right  # (n, rank)
+        length = (
+            (x.square().sum(1) + 2.0 * (u * v).sum(1) + ((u @ square) * u).sum(1)).clamp(min=1e-12).sqrt()
+        )
+        return u, v, length
 
-    q = moved(query)[query_row] / len(views)
-    raw = query[query_row] / len(views)
-    change = [(q * moved(view)[item_row]).sum(1) - (raw * view[item_row]).sum(1) for view in views]
-    total: torch.Tensor = plain + scale * torch.stack(change).sum(0)
+    qu, qv, q_length = (part[query_row] for part in parts(query))
+    q_square = qu @ square
+    total: torch.Tensor = plain
+    for view, cosine in zip(views, cosines, strict=True):
+        u, v, length = (part[item_row] for part in parts(view))
+        product = cosine + (qv * u).sum(1) + (qu * v).sum(1) + (q_square * u).sum(1)
+        total = total + scale / len(views) * (product / (q_length * length) - cosine)
     return total
+
+
+def _cosines(
+    query: torch.Tensor, views: Sequence[torch.Tensor], query_row: torch.Tensor, item_row: torch.Tensor
+) -> list[torch.Tensor]:
+    """Of the pairs, before anything is learned; each (P,)."""
+    return [(query[query_row] * view[item_row]).sum(1) for view in views]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from encoders.tuning.vector_ranker import VectorRankerConfig, fit_vector_ranker, within_query
+from encoders.tuning.vector_ranker import VectorRanker, VectorRankerConfig, fit_vector_ranker, within_query
 
 
 def test_standardised_within_each_query() -> None:
@@ -71,3 +71,23 @@ def test_weights_alone(world) -> None:
     ranker = fit_vector_ranker(query, [item, item], both, row, at, gain, config, start=np.ones(2))
     assert abs(ranker.weight[1]) < 0.3 < ranker.weight[0]
     assert np.allclose(ranker.score(query, [item, item], both, row, at), both @ ranker.weight, atol=1e-5)
+
+
+def test_scores_by_the_definition(world) -> None:
+    query, item, row, at, _, scores = world
+    rng = np.random.default_rng(2)
+    left, right = (0.3 * rng.normal(size=(32, 4)).astype(np.float32) for _ in range(2))
+    ranker = VectorRanker(weight=np.ones(1, np.float32), left=left, right=right, scale=10.0)
+    other = item[rng.permutation(len(item))]
+    metric = np.eye(32) + left @ right.T
+
+    def cosine(x, y) -> np.ndarray:
+        return (x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
+
+    change = [
+        cosine(query[row] @ metric, view[at] @ metric) - cosine(query[row], view[at])
+        for view in (item, other)
+    ]
+    expected = scores[:, 0] + 10.0 * np.mean(change, axis=0)
+    found = ranker.score(query, [item, other], scores, row, at)
+    assert np.allclose(found, expected, atol=1e-4)
