@@ -225,7 +225,10 @@ def _percentiles(value: float, values: NDArray[np.float64], *, level: float, n_c
     if lost >= (1 - level) / 2 * n_resamples:
         low, high = float("-inf"), float("inf")
     else:
-        low, high = (float(v) for v in np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]))
+        # Of R resamples and the truth each is as likely to be the k-th: quantiles stand at k / (R + 1). The usual ones
+        # would cost 1 % of coverage at 200 resamples.
+        ends = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2], method="weibull")
+        low, high = float(ends[0]), float(ends[1])
     return Interval(
         value=value,
         low=low,

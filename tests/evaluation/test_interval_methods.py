@@ -249,6 +249,17 @@ def test_streamed_sums_are_those_of_the_whole_log_in_any_order() -> None:
     assert streamed.value == pytest.approx(estimate.value, abs=1e-12)
 
 
+def test_nineteen_resamples_make_a_90_percent_interval() -> None:
+    """One value in twenty lies below all of nineteen others, and one above: the ends are the least and the greatest."""
+    reward, b, e = _log(100, 3)
+    estimate = sniips(reward, b, e)
+    sums = BootstrapSums(19, seed=1)
+    sums.add(estimate.numerator, estimate.denominator, np.arange(100))
+    found, drawn = sums.interval(n_clusters=100, level=0.9), sums.ratios()[1].sum(axis=1)
+    assert drawn.shape == (19,)
+    assert (found.low, found.high) == pytest.approx((drawn.min(), drawn.max()), abs=1e-12)
+
+
 @pytest.mark.parametrize("clustered", [False, True])
 def test_the_order_of_rows_changes_no_interval(clustered: bool) -> None:
     reward, b, e = _log(400, 4)
