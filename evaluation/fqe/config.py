@@ -41,7 +41,7 @@ class FqeConfig:
     """'linear': ridge, solved exactly, with an interval that counts the fit's own error; 'boosted': scikit-learn's
     histogram gradient boosting; 'network': two layers in torch; or what makes a regressor of one's own, whose `fit`
     takes `sample_weight`."""
-    ridge: float = 1e-3
+    ridge: float = 1e-2
     """Penalty of the linear form, per row and squared standardised weight."""
     iterations: int = 0
     """Most rounds of fitting; 0: 1,000 for the linear form, 60 for others."""
