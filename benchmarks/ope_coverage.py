@@ -1,6 +1,7 @@
 """How often intervals from logs hold the truth, which logs are flagged, and what the test of structure finds.
 
-`python -m benchmarks.ope_coverage [--quick] [--json FILE]`; `--write-docs` runs nothing and writes the tables of
+`python -m benchmarks.ope_coverage [--quick] [--cells FOLDER] [--json FILE]`; with `--cells` each case is kept when it
+ends and never run again, so that a run that was stopped goes on. `--write-docs` runs nothing and writes the tables of
 docs/off-policy-coverage.md from the result that is kept.
 
 Twelve cases: three ways in which users respond, slates of 3 and of 10, logs of about 1,000 and 10,000 slates. The small
@@ -15,6 +16,7 @@ import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise, product
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from behavior.errors import InputError
+from behavior.files import atomic_path
 from benchmarks.common import Case, Options, case, main, result
 from benchmarks.ope_study.judge import Judge, estimates, skewness
 from benchmarks.ope_study.laws import JUDGED, StudyWorld
@@ -34,7 +37,7 @@ from evaluation.disagreement import Structure
 from evaluation.exact_design import STRUCTURES
 from evaluation.intervals import mean_interval
 
-__all__ = ["CoverageOptions", "Study", "measure", "run_case"]
+__all__ = ["CoverageOptions", "Study", "kept_case", "measure", "run_case"]
 
 _DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "off-policy-coverage.md"
 _BLOCK = 50  # logs made at once
@@ -50,6 +53,8 @@ class CoverageOptions(Options):
     """Fresh logs of each case."""
     jobs: int = 2
     """Processes."""
+    cells: Path | None = None
+    """Keep each case here when it ends, and take those that are here already."""
     write_docs: bool = False
     """Run nothing; write the tables of docs/off-policy-coverage.md from the result that is kept."""
 
@@ -65,6 +70,12 @@ class Study:
     n_logs: int
     n_truth: int
     """Users behind the truth."""
+
+    @property
+    def name(self) -> str:
+        """Name of its file among the cells."""
+        users = self.structure.replace(" ", "-")
+        return f"{users}-{self.slate_size}-{self.size}-{self.n_logs}.json"
 
     @property
     def recorded(self) -> bool:
@@ -84,10 +95,10 @@ def measure(options: CoverageOptions) -> dict[str, Any]:
     sizes = (1000,) if options.quick else (1000, 10_000)
     n_logs, n_truth = (30, 5_000) if options.quick else (options.logs, 150_000)
     studies = [Study(s, k, n, n_logs, n_truth) for n, k, s in product(sizes, (3, 10), STRUCTURES)]
-    studies.sort(key=lambda study: -study.size * study.slate_size)  # the longest first
+    studies.sort(key=lambda study: study.size * study.slate_size)  # what ends soonest first
     # Processes of their own: a forked one may not use parallel kernels.
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        done = pool.map(run_case, studies)
+        done = pool.map(partial(kept_case, options.cells), studies)
         found = list(tqdm(done, total=len(studies), desc="coverage", unit="case", disable=None))
     rows = [row for one in found for row in one["rows"]]
     tests = [test for one in found for test in one["tests"]]
@@ -99,6 +110,20 @@ def measure(options: CoverageOptions) -> dict[str, Any]:
         "rows": rows,
         "tests": tests,
     }
+
+
+def kept_case(cells: Path | None, study: Study) -> dict[str, list[dict[str, Any]]]:
+    """The case from its cell, or run, and kept where there is a folder for it."""
+    if cells is None:
+        return run_case(study)
+    file = cells / study.name
+    if not file.is_file():
+        cells.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(run_case(study), allow_nan=False)
+        with atomic_path(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    found: dict[str, list[dict[str, Any]]] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def run_case(study: Study) -> dict[str, list[dict[str, Any]]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from agents.plackett_luce import item_position_marginals
-from benchmarks.ope_coverage import Study, run_case
+from benchmarks.ope_coverage import Study, kept_case
 from benchmarks.ope_study.judge import ESTIMATORS
 from benchmarks.ope_study.laws import StudyWorld
 from benchmarks.ope_study.summary import is_light, summarise, tables
@@ -61,8 +63,14 @@ def test_propensities_of_the_tables_are_the_policies() -> None:
     assert item == pytest.approx(item_position_marginals(scores, pages.slate.astype(np.int64)), rel=1e-8)
 
 
-def test_a_case_counts_every_log() -> None:
-    found = run_case(Study("cascade", 3, 1000, 4, 2000))
+def test_a_case_counts_every_log_and_is_kept(tmp_path: Path) -> None:
+    study = Study("cascade", 3, 1000, 4, 2000)
+    found = kept_case(tmp_path / "cells", study)
+    kept = tmp_path / "cells" / study.name
+    kept.write_text(kept.read_text().replace("SNRIPS", "kept"))
+    again = kept_case(tmp_path / "cells", study)  # read, not run
+    assert {row["estimator"] for row in again["rows"]} == {"RIPS", "kept", "SIPS", "SNSIPS"}
+    assert again["tests"] == found["tests"]
     names = {name for name, (_, assumed) in ESTIMATORS.items() if assumed != "independent"}
     assert {row["estimator"] for row in found["rows"]} == names
     for row in found["rows"]:
