@@ -8,6 +8,7 @@ each: ratios hold on a busy machine, absolute figures do not.
 
 from __future__ import annotations
 
+import copy
 import sys
 import tempfile
 import time
@@ -117,7 +118,6 @@ def _losses(shop: Any, bert: BertEncoder, plain: OnnxEncoder, small: OnnxEncoder
     from behavior import split_steps_by_time
     from encoders.exporting.check import check_export
     from encoders.pairs import count_pairs, examination_by_position
-    from encoders.relevance import RelevanceModel
 
     train, valid, test = split_steps_by_time(shop.log.to_steps(shop.catalog, shop.queries))
     cache = EmbeddingCache()
@@ -127,9 +127,8 @@ def _losses(shop: Any, bert: BertEncoder, plain: OnnxEncoder, small: OnnxEncoder
     pairs = count_pairs(test, examination_by_position(train))
     cases = []
     for name, encoder in (("float32", plain), ("int8", small)):
-        exported = RelevanceModel(
-            encoder, model.heads, item_columns=model.item_columns, cache=cache, known=model.known
-        )
+        exported = copy.copy(model)
+        exported.encoder = encoder
         tables = exported.tables(shop.catalog, shop.queries, progress=False)
         check = check_export(original, tables, pairs, truth=shop.relevance)
         cases += [case(f"ONNX {name}: {row}", value, "") for row, value in check.rows()]
