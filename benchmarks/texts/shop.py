@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +47,25 @@ class ShopTexts:
         return np.flatnonzero(self.out)
 
 
-def read_shop(encoder: TextEncoder, *, quick: bool, seed: int, held_out: float = 0.3) -> ShopTexts:
-    """The demo store of a seed (a tiny one if `quick`), its vectors from the cache where they are there."""
-    store = open_store(StoreConfig.tiny(seed=seed) if quick else StoreConfig(seed=seed))
+def read_shop(
+    encoder: TextEncoder,
+    *,
+    quick: bool,
+    seed: int,
+    held_out: float = 0.3,
+    size: StoreConfig | None = None,
+) -> ShopTexts:
+    """The demo store of a seed (a tiny one if `quick`), its vectors from the cache where they are there.
+
+    Args:
+        encoder: Of the texts.
+        quick: A tiny store.
+        seed: Of the store and of the queries held out.
+        held_out: Share of the queries held out.
+        size: Of the store, in place of the usual one.
+    """
+    whole = StoreConfig(seed=seed) if size is None else replace(size, seed=seed)
+    store = open_store(StoreConfig.tiny(seed=seed) if quick else whole)
     train, valid, test = split_steps_by_time(store.log.to_steps(store.catalog, store.queries))
     cache, items = EmbeddingCache(), catalog_texts(store.catalog)
     query = encode_cached(encoder, list(store.queries), cache, progress=False)
