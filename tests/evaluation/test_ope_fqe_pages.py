@@ -107,8 +107,8 @@ class _Leaning(ScorePolicy):
         return np.log(np.maximum(observation.scores, 1e-12)) + self._lean[observation.candidates]
 
 
-def test_tells_long_term_effects_that_one_page_estimators_miss() -> None:
-    """In the registered task what lures clicks drives users away, and what is good keeps them."""
+def test_can_tell_long_term_effects_that_one_page_estimators_miss() -> None:
+    """In the registered task what lures clicks drives users away. One log; over others see `benchmarks.ope_horizon`."""
     world, task = make_task("SlateRank-Satisfaction-v0")
     judged = {column: _Leaning(world.features, column, 1.0) for column in ("popularity", "rating")}
     steps = _recorded(world, task, _Leaning(world.features, "rating", 0.0), 500)
