@@ -59,7 +59,7 @@ def test_a_page_without_results_is_refused(tmp_path: Path) -> None:
 
 def test_the_performance_page_has_its_tables() -> None:
     text = DOCUMENTS[0].read_text(encoding="utf-8")
-    names = ("environment", "peers", "step_profile", "training", "device")
+    names = ("environment", "peers", "step_profile", "training", "device", "ope", "ope_quick")
     for name in names:
         assert text.count(f"<!-- table: {name} -->") == 1
     assert text.count("<!-- end of table -->") == len(names)
