@@ -115,7 +115,7 @@ def fit_ensemble(
                 session=sessions,
                 weight=session_weights(len(sessions), np.random.default_rng([seed, 0xE25E, m])),
                 start=others.parameters | {"clicks": points[name].parameters["clicks"]},
-                strengths=others.strengths | {"clicks": points[name].strengths["clicks"]},
+                strengths=others.strengths | points[name].strengths,
                 seed=(seed, 0xCE27, m),
                 max_iterations=settings.member_iterations,
                 draw_centres=settings.draw_centres,

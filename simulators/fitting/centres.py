@@ -89,10 +89,12 @@ def drawn_centre(
         centre = rng.standard_normal(len(value)) * np.sqrt(min(1.0 / precision, own))
         return centre, value + centre * precision / (precision + says)
 
-    def shown(index: NDArray[np.int64] | None, size: int) -> Floats:
+    def shown(index: NDArray[np.int64] | None, size: int, amount: Floats | None = None) -> Floats:
         if index is None:
             return np.zeros(size)
-        return np.asarray(known * np.bincount(index[index >= 0], minlength=size), np.float64)
+        there = index >= 0
+        squares = None if amount is None else np.square(amount[there])
+        return np.asarray(known * np.bincount(index[there], squares, minlength=size), np.float64)
 
     weights, begin = zero.weights.copy(), start.weights.copy()
     for penalty in np.unique(problem.penalty[problem.penalty > 0]):
@@ -104,7 +106,11 @@ def drawn_centre(
     )
     item, of_item = draw(start.item, strength * ITEM_PENALTY, shown(problem.item, len(start.item)))
     more = [
-        draw(bias, strength * EFFECT_PENALTY, shown(effect.index, effect.size))
+        draw(
+            bias,
+            strength * EFFECT_PENALTY * effect.tightness,
+            shown(effect.index, effect.size, effect.amount),
+        )
         for bias, effect in zip(start.more, problem.more, strict=True)
     ]
     return (

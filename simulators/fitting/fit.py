@@ -26,10 +26,11 @@ from simulators.fitting.priors import page_penalty, row_penalty
 from simulators.fitting.problems import cut, select
 from simulators.fitting.queries import fit_queries, transitions_of
 from simulators.fitting.replay import Replay, latest_sessions, replay, with_promise
-from simulators.fitting.report import FitReport, PartScore
+from simulators.fitting.report import FitReport, PartScore, coin_score
 from simulators.fitting.resample import Resample, coupled_rows
 from simulators.fitting.returns import fit_returns
-from simulators.fitting.scores import log_likelihood, log_loss, mean, perplexity, position_rates
+from simulators.fitting.scores import log_likelihood, mean, mean_known, perplexity, position_rates
+from simulators.fitting.tastes import tightened
 from simulators.fitting.tuning import fit_tuned
 from simulators.parts.attractiveness import LinearAttractiveness, LinearConversion
 from simulators.parts.contract import Dynamics, Examination
@@ -40,6 +41,7 @@ from simulators.position_bias.for_fit import held_log_gamma, position_notes
 __all__ = ["PartFitter", "fit_simulator", "put_together"]
 
 _FEW_CLICKS = 200
+_TASTES = "queries' vectors"  # tightness of their prior, among the strengths
 
 
 def fit_simulator(
@@ -71,7 +73,7 @@ def fit_simulator(
     used = latest_sessions(train, config.max_impressions)
     if used.n_steps < train.n_steps:
         notes.append(f"fitted to the latest {used.n_sessions:,} of {train.n_sessions:,} training sessions")
-    n_fits = 4 * (len(config.strengths) + 1)
+    n_fits = 5 * (len(config.strengths) + 1)
     with tqdm(total=n_fits + 3, desc=f"fit {name}", disable=None if progress else True, leave=False) as bar:
 
         def tick(what: str) -> None:
@@ -219,12 +221,20 @@ class PartFitter:
     ) -> tuple[Examination, LinearAttractiveness, tuple[PartScore, ...]]:
         """The click model and the appeal, together."""
         self._effects = QueryEffects(self.features, self.train.query[self.seen.page], self.seen.item)
+        if self.resample is not None:
+            self._effects.tightness = self.strengths[_TASTES] = self.resample.strengths.get(_TASTES, 1.0)
         problem = self._with_effects(self._problem(self.seen, self.seen.click, family=name), self.train)
         weight = None if self.resample is None else self.resample.weight
         settled = held_log_gamma(name, self.config, self.train, self.seen, weight)
         problem = replace(problem, log_gamma=settled)
         early = self.seen.page < self.cut_page
-        p = self.tuned("clicks", problem, self.seen.session[self.seen.page], early)
+        session = self.seen.session[self.seen.page]
+        p = self.tuned("clicks", problem, session, early)
+        if self.resample is None:
+            strength, most = self.strengths["clicks"], self.config.max_iterations
+            p, found = tightened(problem, p, strength=strength, max_iterations=most, tick=self.tick)
+            self._effects.tightness = self.strengths[_TASTES] = found
+            self.parameters["clicks"] = p
         self._of_clicks = p
         typical = float((1.0 / (1.0 + np.exp(-logits_of(problem, p)))).mean())
         examination = examination_of(
@@ -253,8 +263,8 @@ class PartFitter:
             ),
             PartScore(
                 metric="perplexity, mean over positions",
-                value=_nanmean(self.perplexity),
-                baseline=_nanmean(self.baseline_perplexity),
+                value=mean_known(self.perplexity),
+                baseline=mean_known(self.baseline_perplexity),
                 **common,  # type: ignore[arg-type]
             ),
         )
@@ -270,8 +280,13 @@ class PartFitter:
         self._of_purchases = p
         held = select(self._problem(self.held, self.held.purchase), theirs)
         rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
-        return LinearConversion(**_biases(p)), _coin_score(
-            "purchases", "log-loss per click", held, p, rate, "constant rate of purchase per click"
+        return LinearConversion(**_biases(p)), coin_score(
+            "purchases",
+            "log-loss per click",
+            held.outcome,
+            logits_of(held, p),
+            rate,
+            "constant rate of purchase per click",
         )
 
     def take_clicks(self, other: PartFitter) -> None:
@@ -308,7 +323,9 @@ class PartFitter:
         held_known = ~np.isin(valid.session_end, censored) & ~_at_the_limit(valid)
         held = self._leaving(self.held.page_rows[held_known], valid.session_end[held_known], page[:0])
         rate = (problem.outcome.sum() + 0.5) / (len(problem.outcome) + 1.0)
-        leaving = _coin_score("leaving", "log-loss per page", held, p, rate, "constant rate of leaving")
+        leaving = coin_score(
+            "leaving", "log-loss per page", held.outcome, logits_of(held, p), rate, "constant rate of leaving"
+        )
         weight = None if self.resample is None else self.resample.of(self.train.session)
         q = fit_queries(self.train, self.features.n_queries, weight)
         dynamics = FittedDynamics(
@@ -376,22 +393,3 @@ def _biases(p: Parameters) -> dict[str, NDArray[np.float32]]:
         "category_bias": p.category_bias.astype(np.float32),
         "item_bias": p.item_bias.astype(np.float32),
     }
-
-
-def _coin_score(
-    part: str, metric: str, held: Problem, p: Parameters, rate: float, baseline_name: str
-) -> PartScore:
-    chance = 1.0 / (1.0 + np.exp(-logits_of(held, p)))
-    return PartScore(
-        part=part,
-        metric=metric,
-        value=log_loss(chance, held.outcome),
-        baseline=log_loss(np.full(len(held.outcome), rate), held.outcome),
-        baseline_name=baseline_name,
-        n=len(held.outcome),
-    )
-
-
-def _nanmean(values: tuple[float, ...]) -> float:
-    known = np.array([v for v in values if not np.isnan(v)])
-    return mean(known)

@@ -53,14 +53,21 @@ class Effect:
     """(n,) group of each row; -1: of none that was there when it was fitted."""
     size: int
     """Number of groups."""
+    amount: NDArray[np.float64] | None = None
+    """(n,) how much of its group's number each row gets; None: all of it."""
+    tightness: float = 1.0
+    """Of the prior, relative to other effects'."""
 
     def take(self, rows: slice | NDArray[np.bool_]) -> Effect:
         """The effect on some of the rows."""
-        return replace(self, index=self.index[rows])
+        return replace(
+            self, index=self.index[rows], amount=None if self.amount is None else self.amount[rows]
+        )
 
     def of(self, bias: NDArray[np.float64]) -> NDArray[np.float64]:
         """What `bias` (size,) adds to each row (n,)."""
-        return np.append(bias, 0.0)[self.index]
+        added = np.append(bias, 0.0)[self.index]
+        return added if self.amount is None else added * self.amount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +228,7 @@ def maximise(
     category = None if problem.category is None else torch.from_numpy(problem.category)
     item = None if problem.item is None else torch.from_numpy(problem.item)
     effects = [_groups(effect) for effect in problem.more]
-    tightness_more = strength * EFFECT_PENALTY / n
+    tightness_more = [strength * EFFECT_PENALTY * effect.tightness / n for effect in problem.more]
     tensors = _Tensors(problem)
 
     begin = start or constant_rate(problem)
@@ -291,11 +298,11 @@ def maximise(
                 + tightness[0] * (dc * dc).sum()
                 + tightness[1] * (di * di).sum()
             )
-            for bias, (index, known), b0 in zip(more, effects, m0, strict=True):
+            for bias, (index, known), b0, tight in zip(more, effects, m0, tightness_more, strict=True):
                 db = bias - b0
                 own = slope if known is None else slope * known
-                bias.grad = torch.bincount(index, own, minlength=len(bias)) + tightness_more * db
-                prior = prior + tightness_more * (db * db).sum()
+                bias.grad = torch.bincount(index, own, minlength=len(bias)) + tight * db
+                prior = prior + tight * (db * db).sum()
             total: torch.Tensor = loss.detach() + 0.5 * prior
             return total
 
@@ -340,10 +347,13 @@ def _arrived(optimiser: torch.optim.LBFGS) -> bool:
 
 
 def _groups(effect: Effect) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Group of each row, and 1 or 0 for each whether it has one; None where all have."""
+    """Group of each row, and how much of its number each gets, 0 where it has none; None where all get all of it."""
     import torch
 
     index = torch.from_numpy(effect.index)
+    if effect.amount is not None:
+        amount = np.where(effect.index >= 0, effect.amount, 0.0).astype(np.float32)
+        return index.clamp(min=0), torch.from_numpy(amount)
     if bool((index >= 0).all()):
         return index, None
     return index.clamp(min=0), (index >= 0).float()

@@ -6,9 +6,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
-__all__ = ["FitReport", "PartScore", "plain"]
+from simulators.fitting.scores import log_loss
+
+__all__ = ["FitReport", "PartScore", "coin_score", "plain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,25 @@ class PartScore:
     def beats_baseline(self) -> bool:
         """Whether the part is better than its baseline."""
         return self.value > self.baseline if self.higher_is_better else self.value < self.baseline
+
+
+def coin_score(
+    part: str,
+    metric: str,
+    outcome: NDArray[np.uint8],
+    logits: NDArray[np.float64],
+    rate: float,
+    baseline_name: str,
+) -> PartScore:
+    """The log-loss of outcomes (n,) given their logits (n,), against that of one `rate` for all."""
+    return PartScore(
+        part=part,
+        metric=metric,
+        value=log_loss(1.0 / (1.0 + np.exp(-logits)), outcome),
+        baseline=log_loss(np.full(len(outcome), rate), outcome),
+        baseline_name=baseline_name,
+        n=len(outcome),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

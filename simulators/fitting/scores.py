@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["log_likelihood", "log_loss", "mean", "perplexity", "position_rates"]
+__all__ = ["log_likelihood", "log_loss", "mean", "mean_known", "perplexity", "position_rates"]
 
 _FLOOR = 1e-9
 
@@ -26,6 +26,11 @@ def log_loss(chance: NDArray[np.float64], outcome: NDArray[Any]) -> float:
 def mean(values: NDArray[np.float64]) -> float:
     """The mean; nan, without a warning, of nothing."""
     return float(values.mean()) if values.size else float("nan")
+
+
+def mean_known(values: tuple[float, ...]) -> float:
+    """The mean of those that are not nan."""
+    return mean(np.array([value for value in values if not np.isnan(value)]))
 
 
 def perplexity(

@@ -145,11 +145,13 @@ def item_logits(
     query_bias: Any,
     kind_bias: Any,
     pair_bias: Any,
+    query_taste: Any,
 ) -> None:
     """Logits (B, M) of items (B, M): row @ weights + biases; -inf where the item is -1.
 
     The biases are those of its category (C,) and of itself (I,), of the query (Q,), of query and category (Q * C,), and
-    of query and item (Z,), the last three empty where there are none.
+    of query and item (Z,), the last three empty where there are none. `query_taste` (Q, D) adds its products with the
+    vectors of items; it may be empty, too.
     """
     for b in prange(items.shape[0]):
         row = np.empty(weights.shape[0], np.float32)
@@ -168,6 +170,8 @@ def item_logits(
                         logit += kind_bias[query[b] * category_bias.shape[0] + category]
                     if pair < pair_bias.shape[0]:
                         logit += pair_bias[pair]
+                    if query_taste.shape[0] > 0:
+                        logit += dot(query_taste[query[b]], tables.item_vectors[item])
                 out[b, m] = logit
 
 

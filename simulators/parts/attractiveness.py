@@ -24,6 +24,10 @@ def _nothing() -> NDArray[np.float32]:
     return np.empty(0, np.float32)
 
 
+def _no_rows() -> NDArray[np.float32]:
+    return np.empty((0, 0), np.float32)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Linear(Part):
     weights: NDArray[np.float32]
@@ -38,9 +42,11 @@ class _Linear(Part):
     """(Q * C,) added for each query and category, query by query; empty: nothing is."""
     pair_bias: NDArray[np.float32] = field(default_factory=_nothing)
     """(Z,) added for each pair of `FeatureTables.pairs`; empty: nothing is."""
+    query_taste: NDArray[np.float32] = field(default_factory=_no_rows)
+    """(Q, D) a vector of each query, whose product with the item's vector is added; empty: nothing is."""
 
     def __post_init__(self) -> None:
-        for name in ("weights", *BIASES):
+        for name in ("weights", *BIASES, "query_taste"):
             object.__setattr__(self, name, np.require(getattr(self, name), np.float32, ["C", "W"]))
 
     def logits(
@@ -64,6 +70,7 @@ class _Linear(Part):
             self.query_bias,
             self.kind_bias,
             self.pair_bias,
+            self.query_taste,
         )
         return out
 

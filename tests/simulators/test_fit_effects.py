@@ -71,6 +71,7 @@ def test_logits_are_rows_and_biases(tmp_path: Path) -> None:
         query_bias=rng.normal(size=FEATURES.n_queries).astype(np.float32),
         kind_bias=rng.normal(size=FEATURES.n_queries * FEATURES.n_categories).astype(np.float32),
         pair_bias=rng.normal(size=FEATURES.pairs.n_pairs).astype(np.float32),
+        query_taste=rng.normal(size=FEATURES.query_vectors.shape).astype(np.float32),
     )
     parts = {n: getattr(base, n) for n in ("population", "examination", "conversion", "dynamics")}
     simulator = ComposedSimulator(features=FEATURES, attractiveness=part, **parts)
@@ -87,6 +88,7 @@ def test_logits_are_rows_and_biases(tmp_path: Path) -> None:
         + part.query_bias[state.query][:, None]
         + part.kind_bias[state.query[:, None] * FEATURES.n_categories + category]
         + np.append(part.pair_bias, 0.0)[pair]
+        + np.einsum("bd,bmd->bm", part.query_taste[state.query], FEATURES.item_vectors[items])
     )
     found = simulator.attractiveness.logits(state, simulator.memory, items)
     np.testing.assert_allclose(found[:, :-1], expected[:, :-1], atol=1e-5)
@@ -152,7 +154,64 @@ def test_pair_effects_are_found_where_clicks_speak_for_them() -> None:
         "pbm", log, held, example_features(), FitConfig(strengths=(300.0, 30.0)), progress=False
     )
     gain = found.report.scores[0].value - plain.report.scores[0].value
-    assert gain > 0.01  # log-likelihood of a held-out page
+    assert gain > 0.004  # log-likelihood of a held-out page; the queries' own vectors take a part of it
+
+
+def test_what_is_clicked_for_a_query_tells_of_items_like_it() -> None:
+    """Each query means a direction that neither its words nor categories tell: seen on half of the items, it holds for
+    the others. What the fit adds to logits is what the simulator adds."""
+    base = example_simulator(features=FEATURES)
+    rng = np.random.default_rng(6)
+    assert isinstance(base.attractiveness, LinearAttractiveness)
+    own = np.zeros(FEATURES.query_vectors.shape, np.float32)
+    own[:, :2] = rng.normal(scale=4.0, size=(FEATURES.n_queries, 2))
+    part = dataclasses.replace(base.attractiveness, query_taste=own)
+    parts = {n: getattr(base, n) for n in ("population", "examination", "conversion", "dynamics")}
+    truth = ComposedSimulator(features=FEATURES, attractiveness=part, **parts)
+    table = example_candidates(FEATURES, FEATURES.n_items)
+    half = np.stack([row[row % 2 == 0] for row in table])
+    log = simulate_steps(truth, RandomPages(half, 5), n_sessions=2_000, max_steps=6, seed=2)
+    held = simulate_steps(truth, RandomPages(half, 5), n_sessions=300, max_steps=6, seed=3, first_user=9_000)
+    found = fit_simulator("pbm", log, held, FEATURES, FitConfig(strengths=(300.0, 30.0)), progress=False)
+    assert isinstance(found.attractiveness, LinearAttractiveness)
+
+    open_prior = found.report.strengths["queries' vectors"]
+    closed = fit_simulator(
+        "pbm",
+        example_log(n_sessions=2_000),
+        held,
+        FEATURES,
+        FitConfig(strengths=(300.0, 30.0)),
+        progress=False,
+    )
+    # Where queries mean what their words say the prior closes; here it has no reason to.
+    assert closed.report.strengths["queries' vectors"] > 5 * open_prior
+
+    query = np.arange(FEATURES.n_queries)
+    never = np.arange(1, FEATURES.n_items, 2)
+    assert not np.isin(log.item, never).any()
+    item_vectors = FEATURES.item_vectors[never]
+    told = found.attractiveness.query_taste @ item_vectors.T + found.attractiveness.query_bias[:, None]
+    meant = own @ item_vectors.T
+    asked = np.bincount(log.query[log.query >= 0], minlength=len(query)) >= 100
+    assert asked.sum() >= 5
+    within = [np.corrcoef(told[q], meant[q])[0, 1] for q in np.flatnonzero(asked)]
+    assert np.mean(within) > 0.7
+
+    effects = QueryEffects(FEATURES, np.repeat(log.query, 5), log.item.ravel())
+    at, items = np.repeat(query, len(never)), np.tile(never, len(query))
+    p = Parameters(
+        weights=np.empty(0), category_bias=np.empty(0), item_bias=np.empty(0), first=np.empty(0), second=np.empty(0),
+        more={e.name: rng.normal(size=e.size) for e in effects.of(np.repeat(log.query, 5), log.item.ravel())},
+    )  # fmt: skip
+    added = sum(
+        e.of(p.more[e.name]) for e in effects.of(at, items) if e.name.split()[0] in ("query", "taste")
+    )
+    biases = effects.biases(p)
+    simulated = biases["query_bias"][at] + (biases["query_taste"][at] * FEATURES.item_vectors[items]).sum(
+        axis=1
+    )
+    np.testing.assert_allclose(simulated, added, atol=1e-4)
 
 
 def test_names_and_columns_agree() -> None:
