@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from encoders.privacy import (
     PrivacyConfig,
     Shop,
     UserPairs,
+    federate,
     new_adapter,
     pairs_by_user,
     shops_of,
@@ -241,3 +243,38 @@ def test_a_log_becomes_a_model_that_can_be_kept(tmp_path, shop) -> None:
     model.save(tmp_path / "model")
     again = RelevanceModel.load(tmp_path / "model")
     assert again.fingerprint == model.fingerprint
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "FLOWER_PYTHON" not in os.environ, reason="FLOWER_PYTHON names no environment with flwr[simulation]"
+)
+def test_flower_averages_as_by_hand(tmp_path) -> None:
+    pairs, item, query = small()
+    given = FederatedConfig(rounds=2, local=config(epochs=1.0))
+    shops = shops_of(pairs, query, 3)
+    python = os.environ["FLOWER_PYTHON"]
+    averaged = federate(shops, item, 4, given, folder=tmp_path / "rounds", python=python)
+    weights = get_weights(new_adapter(item, 4, given.local))
+    for number in (1, 2):
+        learned = []
+        for shop in shops:
+            adapter = new_adapter(item, 4, given.local)
+            set_weights(adapter, weights)
+            learned.append(
+                (update_adapter(adapter, shop, item, given, round_number=number), get_weights(adapter))
+            )
+        total = sum(people for people, _ in learned)
+        weights = [sum(people * w[n] for people, w in learned) / total for n in range(len(weights))]
+    for ours, theirs in zip(get_weights(averaged), weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_an_environment_without_flower_is_named(tmp_path) -> None:
+    pairs, item, query = small()
+    given = FederatedConfig(rounds=1, local=config(epochs=1.0))
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'No module named flwr' >&2\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(InputError, match="No module named flwr"):
+        federate(shops_of(pairs, query, 2), item, 4, given, folder=tmp_path / "rounds", python=python)
