@@ -20,7 +20,9 @@ from evaluation.support import rows_with_propensities
 
 if TYPE_CHECKING:
     from agents.base import Policy
+    from encoders.features import FeatureTables
     from envs.observation import Observation
+    from envs.world import TaskConfig
     from evaluation.estimators.impressions import ModelValues
 
 __all__ = ["Evidence", "gather_evidence"]
@@ -40,6 +42,9 @@ class Evidence:
     """The policy judged."""
     left_out: int = 0
     """Pages of the log that state no propensity."""
+    shop: tuple[FeatureTables, TaskConfig] | None = None
+    """Tables of items and queries, and the task that sets sizes and horizon, for estimators that fit values to what is
+    observed; None where there is nothing but the log."""
 
     @property
     def single(self) -> bool:
@@ -111,6 +116,7 @@ def gather_evidence(
     purchase_weight: float = 5.0,
     batch: int = 2048,
     name: str = "",
+    shop: tuple[FeatureTables, TaskConfig] | None = None,
     progress: bool = True,
 ) -> Evidence | str:
     """Asks the policy for its propensities of all that the log showed; a text says why there is nothing to judge by.
@@ -122,6 +128,7 @@ def gather_evidence(
         purchase_weight: The reward is clicks + purchase_weight x purchases.
         batch: Pages given to the policy at once.
         name: For messages; the policy's own if empty.
+        shop: Tables and task, where they are known.
         progress: Whether to show a bar.
 
     Raises:
@@ -145,4 +152,6 @@ def gather_evidence(
     )
     if slates is None:
         return "the policy cannot state its propensities"
-    return Evidence(steps=steps, observation=observation, slates=slates, policy=policy, left_out=left_out)
+    return Evidence(
+        steps=steps, observation=observation, slates=slates, policy=policy, left_out=left_out, shop=shop
+    )

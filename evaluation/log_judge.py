@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from agents.base import Policy
     from behavior.catalog import Catalog
     from behavior.log import InteractionLog
+    from encoders.features import FeatureTables
     from envs.observation import Observation
+    from envs.world import TaskConfig
     from evaluation.estimators.result import Estimate
 
 __all__ = ["LogJudge"]
@@ -52,6 +54,8 @@ class LogJudge:
     """Of policies that see the same pages in another way (another run's relevance model)."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Where policies came from, in words."""
+    shops: Mapping[str, tuple[FeatureTables, TaskConfig]] = field(default_factory=dict)
+    """Tables and task by policy, for estimators that fit values to what is observed."""
     estimators: tuple[EstimatorEntry, ...] = ()
     """Those asked for; all that fit where there are none."""
     purchase_weight: float = 5.0
@@ -99,6 +103,7 @@ class LogJudge:
         *,
         observation: Observation | None = None,
         source: str = "",
+        shop: tuple[FeatureTables, TaskConfig] | None = None,
     ) -> LogJudge:
         """With these policies too.
 
@@ -106,6 +111,7 @@ class LogJudge:
             policies: By name.
             observation: What these see of the same pages, where it is another thing.
             source: Where they come from, in words.
+            shop: Tables and task that their values may be fitted with (`fqe`).
 
         Raises:
             InputError: A name that is taken, or a policy that looks at hidden state.
@@ -124,6 +130,7 @@ class LogJudge:
             policies={**self.policies, **policies},
             observations={**self.observations, **seen},
             sources={**self.sources, **dict.fromkeys(policies, source)},
+            shops={**self.shops, **({} if shop is None else dict.fromkeys(policies, shop))},
         )
 
     def with_estimators(self, *estimators: str | EstimatorEntry) -> LogJudge:
@@ -151,6 +158,7 @@ class LogJudge:
                 self.observations.get(name, self.observation),
                 purchase_weight=self.purchase_weight,
                 name=name,
+                shop=self.shops.get(name),
                 progress=progress,
             )
             source = self.sources.get(name, "") or type(policy).__name__
@@ -189,8 +197,8 @@ class LogJudge:
         raise InputError(
             f"{int(known.sum())} of {self.steps.n_steps} logged pages state a propensity for every item shown",
             where="off-policy judgement",
-            mend="log the probability of each shown item at its position (column `propensity`), or estimate it and "
-            "treat the figures as such; docs/off-policy.md says how",
+            mend="log the probability of each shown item at its position (column `propensity`), or have it estimated: "
+            "--estimate-propensities, evaluation.propensity_steps",
         )
 
     def _log_notes(self, n_known: int) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ def judge_log(config: JudgeLogConfig) -> LogJudgement:
     log = read_judged_log(config.source, config.part, first, with_sessions=tables, progress=config.progress)
     _same_shop(runs, log)
     worlds = JudgingWorlds(config, log, runs)
+    if config.estimate_propensities:
+        worlds.estimate_propensities()
     judge, warnings = _with_policies(config, log, runs, worlds)
     found = judge.judge(progress=config.progress)
     simulated, spread = worlds.simulate(judge.policies, config.simulators)
@@ -92,7 +94,10 @@ def _with_policies(
             chosen = _of_run(spec, run)
             worlds.place(chosen, run)
             judge = judge.with_policies(
-                chosen, observation=worlds.observation(run), source=f"run {spec.text}"
+                chosen,
+                observation=worlds.observation(run),
+                source=f"run {spec.text}",
+                shop=(run.artifacts.world_fitted.features, run.artifacts.task),
             )
         elif spec.kind == "table":
             table = read_policy_table(

@@ -72,6 +72,8 @@ class LogArguments:
     """Key of their chance."""
     truth: bool = True
     """Simulate in the true store, too, where it is known."""
+    estimate_propensities: bool = False
+    """Estimate the log's propensities from its candidates, for a log that states none; the figures are warned of."""
     allow_trained_on: bool = False
     """Judge policies by sessions that they were trained on, with a warning, instead of refusing."""
     out: Path | None = None
@@ -148,6 +150,7 @@ def _config(arguments: LogArguments) -> JudgeLogConfig:
         seed=arguments.seed,
         purchase_weight=arguments.purchase_weight,
         interval=IntervalConfig(method=arguments.interval, level=arguments.level),
+        estimate_propensities=arguments.estimate_propensities,
         allow_trained_on=arguments.allow_trained_on,
         progress=not arguments.quiet,
     )

@@ -61,6 +61,8 @@ class JudgeLogConfig:
     """The task's where None."""
     interval: IntervalConfig = field(default_factory=IntervalConfig)
     """How intervals are made."""
+    estimate_propensities: bool = False
+    """Estimate the log's propensities, in place of those it states, if any."""
     allow_trained_on: bool = False
     """Warn of policies that were trained on what judges them, do not refuse them."""
     progress: bool = True

@@ -52,6 +52,20 @@ class JudgingWorlds:
             return self._config.purchase_weight
         return 5.0 if self._first is None else self._first.artifacts.task.purchase_weight
 
+    def estimate_propensities(self) -> None:
+        """Fills the log with propensities that a model of its policy gives, and warns of them."""
+        import warnings
+
+        from evaluation.propensity_steps import with_estimated_propensities
+
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            self.steps, _ = with_estimated_propensities(self.steps, self.observation(None))
+        self.notes.append(
+            "PROPENSITIES ARE ESTIMATED, not logged: what their model misses biases every figure."
+        )
+        self.notes += [str(one.message) for one in said]
+
     def place(self, policies: Mapping[str, Policy], run: OpenedRun) -> None:
         """These policies belong to a run."""
         self._of.update(dict.fromkeys(policies, run))

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,6 +137,7 @@ def _judge(
     from evaluation.run_artifacts import JudgeOptions, judge_from_log, judge_online
     from pipeline.agreement import agreement, print_chapter
     from pipeline.artifacts import gather
+    from pipeline.log_chapter import keep_chapter, log_chapter, report_table
     from pipeline.reporting import (
         before_and_after,
         explanation,
@@ -159,6 +160,9 @@ def _judge(
         )
     with run.stage("off-policy") as line:
         off_policy = judge_from_log(held, options)
+        by_log = log_chapter(held, options)
+        if not isinstance(by_log, str):
+            keep_chapter(by_log, run.path)
         supported = sum(result.status == "ok" for result in off_policy.values())
         line.say(
             f"{supported} of {len(off_policy)} policies supported by {shop.test.n_steps:,} held-out logged pages"
@@ -195,6 +199,8 @@ def _judge(
             explanation(config, judged_in, task, run, learned),
             chapter,
         )
+        if not isinstance(by_log, str):
+            data = replace(data, tables=(*data.tables, report_table(by_log)))
         write_report(data, run.path / "report.html")
         line.say(f"{run.path / 'report.html'}")
     print()

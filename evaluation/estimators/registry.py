@@ -23,7 +23,7 @@ from evaluation.estimators.impressions import (
     tuned_clipped_ips,
 )
 from evaluation.estimators.pages import page_cascade_dr, page_dm, page_sncascade_dr
-from evaluation.estimators.result import Estimate
+from evaluation.estimators.result import Estimate, ratio_estimate
 from evaluation.estimators.sessions import pdis, wpdis
 from evaluation.estimators.single import ips, snips
 from evaluation.estimators.slate import iips, rips, sips, sniips, snrips, snsips
@@ -193,6 +193,32 @@ def _session(function: Callable[..., Estimate]) -> Callable[[Evidence], Estimate
     return call
 
 
+def _fitted_q(evidence: Evidence) -> Estimate:
+    from evaluation.fqe.pages import fitted_q_evaluation
+
+    if evidence.shop is None or evidence.single:
+        raise InputError(
+            "there are no tables of items and queries to fit values with"
+            if evidence.shop is None
+            else "a log of single impressions has no sessions of pages",
+            where="fqe",
+            mend="name a run among the policies, or pass shop=(features, task) to LogJudge.with_policies",
+        )
+    features, task = evidence.shop
+    # Sessions end at the step limit, as those of the log and of simulated users do that the figure stands beside.
+    found = fitted_q_evaluation(
+        evidence.policy, evidence.steps, features, task, at_limit="stop", progress=False
+    )
+    if not (found.converged and np.isfinite(found.value)):
+        raise InputError(
+            f"the values had not settled after {found.rounds} rounds",
+            where="fqe",
+            mend="call evaluation.fqe.fitted_q_evaluation with another FqeConfig: more ridge, a discount below 1",
+        )
+    ones = np.ones((found.n_sessions, 1))
+    return ratio_estimate("FQE", weights=ones, numerator=np.asarray(found.terms)[:, None], denominator=ones)
+
+
 def _slate(function: Callable[..., Estimate]) -> Callable[[Evidence], Estimate]:
     def call(evidence: Evidence) -> Estimate:
         assert evidence.slate is not None
@@ -293,6 +319,17 @@ for _entry in (
     EstimatorEntry(name="pdis", call=_session(pdis), needs="session", assumes=_SESSION, per="session"),
     EstimatorEntry(
         name="wpdis", call=_session(wpdis), needs="session", assumes=_SESSION, normalised=True, per="session"
+    ),
+    EstimatorEntry(
+        name="fqe",
+        call=_fitted_q,
+        needs="any",
+        assumes="what is observed of a session tells its future, and the fitted form can say it",
+        normalised=True,
+        reward_model=True,
+        weights_mean_one=False,
+        per="session",
+        default=False,
     ),
 ):
     register(_entry)

@@ -249,6 +249,17 @@ def test_a_mistake_is_named(
     assert "Traceback" not in printed
 
 
+def test_propensities_can_be_estimated(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pd.read_csv(files / "log.csv", dtype={"item_id": str})
+    unknown = ["propensity", "cascade_propensity", "slate_propensity"]
+    rows.drop(columns=unknown).to_csv(tmp_path / "log.csv", index=False)
+    pd.read_csv(files / "log.candidates.csv").to_csv(tmp_path / "log.candidates.csv", index=False)
+    assert main(judge(tmp_path, "--policy", "random", "--estimate-propensities")) == 0
+    assert "PROPENSITIES ARE ESTIMATED" in " ".join(capsys.readouterr().out.split())
+
+
 def test_missing_items_can_be_ranked_last(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -221,3 +221,19 @@ def test_names_are_taken_once(judge: LogJudge) -> None:
         judge.with_estimators("snrps")
     with pytest.raises(InputError, match="single impressions"):
         named.with_estimators("snips").judge(progress=False)
+
+
+def test_fitted_values_of_sessions_are_made_where_tables_are_known() -> None:
+    log = SessionRecorder(WORLD, TASK).record(BEHAVIOUR, n_sessions=150, seed=3, progress=False).log()
+    judge = LogJudge.read(log).with_estimators("fqe")
+    with pytest.raises(InputError, match="no tables of items"):
+        judge.with_policies({"random": RandomPolicy()}).judge(progress=False)
+    found = judge.with_policies({"random": RandomPolicy()}, shop=(WORLD.features, TASK)).judge(progress=False)
+    figure = found["random"].figures["fqe"]
+    sessions = (judge.steps.click + 5.0 * judge.steps.purchase).sum() / 150
+    assert figure.per == "session"
+    assert figure.interval.n_clusters == 150
+    assert figure.value == pytest.approx(sessions, rel=0.5), (
+        "of the order of what the log's own sessions are worth"
+    )
+    assert figure.lift.value == pytest.approx(figure.value - sessions)
