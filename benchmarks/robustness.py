@@ -46,7 +46,7 @@ class RobustnessOptions(Options):
 
     seeds: int = 3
     """Stores, seeds 0 and up."""
-    steps: int = 50
+    steps: int = 80
     """Steps of training the heads."""
     epsilon: float = 0.3
     """The adversary's step, as a share of a query vector's length."""
