@@ -29,8 +29,6 @@ from evaluation.intervals import Interval
 
 __all__ = ["Selection", "select_policy"]
 
-_CHUNK = 2_000_000  # resampled counts held at once
-
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
@@ -187,16 +185,17 @@ def _by_user(terms: NDArray[np.float64], users: NDArray[Any] | None) -> tuple[ND
 
 
 def _deviations(sums: NDArray[np.float64], n_resamples: int, seed: int) -> NDArray[np.float64]:
-    """(R, P) sums over resampled users."""
-    count = sums.shape[0]
-    rng = np.random.default_rng(seed)
-    out = np.empty((n_resamples, sums.shape[1]))
-    step = max(1, _CHUNK // count)
-    for start in range(0, n_resamples, step):
-        rows = slice(start, min(start + step, n_resamples))
-        counts = rng.multinomial(count, np.full(count, 1 / count), size=rows.stop - rows.start)
-        out[rows] = counts.astype(np.float64) @ sums
-    return out
+    """(R, P) sums over resampled users, of `sums` (C, P) whose columns add up to nothing.
+
+    Users get Poisson weights: for sums about their mean the same as drawing users with replacement, in a tenth of the
+    time (see `evaluation.intervals.bootstrap`).
+    """
+    from evaluation.kernels.poisson_sums import TILE, poisson_sums
+
+    out = np.zeros((sums.shape[1], -(-n_resamples // TILE) * TILE))
+    keys = np.arange(sums.shape[0], dtype=np.uint64)
+    poisson_sums(keys.shape[0], keys, np.ascontiguousarray(sums), np.uint64(seed), out)
+    return np.asarray(out[:, :n_resamples].T)
 
 
 def _quantile_of_maximum(moved: NDArray[np.float64], between: NDArray[np.float64], level: float) -> float:
