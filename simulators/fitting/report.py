@@ -76,7 +76,7 @@ class FitReport:
     seconds: float
     """Time the fit took."""
     strengths: dict[str, float]
-    """Strength of the prior chosen for each part."""
+    """Strength of the prior chosen for each part; for "queries' vectors" how many times tighter theirs is."""
     scores: tuple[PartScore, ...]
     """Held-out scores."""
     perplexity: tuple[float, ...]
