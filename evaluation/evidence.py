@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from evaluation.logged_actions import LoggedSlates, logged_slates
+from evaluation.relevance_need import NO_RELEVANCE, needs_missing_relevance
 from evaluation.support import rows_with_propensities
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def gather_evidence(
     if left_out:
         rows = np.flatnonzero(known)
         steps, observation = steps.take(rows), observation.take(rows)
+    if needs_missing_relevance(policy, observation, slate_size=steps.slate_size):
+        return NO_RELEVANCE
     slates = logged_slates(
         policy, steps, observation, purchase_weight=purchase_weight, batch=batch, progress=progress
     )

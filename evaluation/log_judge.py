@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +66,8 @@ class LogJudge:
     """How intervals are made; differences and lifts are always Student's."""
     few_events: int = 30
     """Fewer logged clicks that carry weight than this: the figure stands, with a warning."""
+    numbered_by_log: bool = False
+    """Whether items and queries are numbered as they come in the log, and not as a shop's tables have them."""
 
     @classmethod
     def of(cls, steps: LoggedSteps, observation: Observation, *, purchase_weight: float = 5.0) -> LogJudge:
@@ -78,14 +80,19 @@ class LogJudge:
         log: str | Path | InteractionLog,
         *,
         catalog: Path | str | Catalog | None = None,
+        queries: Sequence[str] | None = None,
         slate_size: int | None = None,
         purchase_weight: float = 5.0,
     ) -> LogJudge:
         """Begins with a log of your own, for policies that need no tables of a run: tables of scores, functions.
 
+        A log holds no relevance. A policy that ranks by it gets no figure, unless `with_policies` is given the shop's
+        tables, whose relevance it then sees; they need `catalog` and `queries` in the tables' order.
+
         Args:
             log: A file that `behavior.load` reads, or a log.
             catalog: Gives items their rows; None: the items of the log.
+            queries: Texts of queries in row order; None: those of the log, by first appearance.
             slate_size: Judge by the first positions of each page alone; None: by all.
             purchase_weight: The reward is clicks + this x purchases.
 
@@ -94,8 +101,13 @@ class LogJudge:
         """
         from evaluation.plain_observation import read_plain
 
-        steps, observation = read_plain(log, catalog=catalog, slate_size=slate_size)
-        return cls.of(steps, observation, purchase_weight=purchase_weight)
+        steps, observation = read_plain(log, catalog=catalog, queries=queries, slate_size=slate_size)
+        return cls(
+            steps=steps,
+            observation=observation,
+            purchase_weight=purchase_weight,
+            numbered_by_log=catalog is None or queries is None,
+        )
 
     def with_policies(
         self,
@@ -111,10 +123,12 @@ class LogJudge:
             policies: By name.
             observation: What these see of the same pages, where it is another thing.
             source: Where they come from, in words.
-            shop: Tables and task that their values may be fitted with (`fqe`).
+            shop: Tables and task of these policies: their relevance is what they see where the judge's own pages hold
+                none, and their values may be fitted with them (`fqe`).
 
         Raises:
-            InputError: A name that is taken, or a policy that looks at hidden state.
+            InputError: A name that is taken, a policy that looks at hidden state, or a shop's tables for a log that
+                was read without the shop's numbers of items and queries.
         """
         taken = [name for name in policies if name in self.policies]
         inside = [name for name, policy in policies.items() if policy.privileged]
@@ -124,6 +138,8 @@ class LogJudge:
                 where="off-policy judgement",
                 mend="give each a name of its own" if taken else "a log holds no hidden state: leave it out",
             )
+        if shop is not None and observation is None:
+            observation = self._seen_with(*shop)
         seen = {} if observation is None else dict.fromkeys(policies, observation)
         return dataclasses.replace(
             self,
@@ -182,6 +198,24 @@ class LogJudge:
             level=self.interval.level,
             notes=(*self._log_notes(len(known)), *notes),
         )
+
+    def _seen_with(self, features: FeatureTables, task: TaskConfig) -> Observation | None:
+        """The pages with the relevance of these tables; None where the judge's own pages have a relevance already."""
+        from envs.replay import observe_log
+
+        rows = int(max(self.observation.candidates.max(initial=-1), self.steps.item.max(initial=-1))) + 1
+        if self.numbered_by_log or features.n_queries != len(self.steps.queries) or rows > features.n_items:
+            raise InputError(
+                "the tables' rows are not the log's: it was read without the shop's catalogue and queries"
+                if self.numbered_by_log
+                else f"the tables know {features.n_queries} queries and {features.n_items} items, the log "
+                f"{len(self.steps.queries)} and at least {rows}",
+                where="shop of LogJudge.with_policies",
+                mend="LogJudge.read(log, catalog=..., queries=...), both in the order of the tables; or LogJudge.of",
+            )
+        if self.observation.scores.any() or self.steps.candidates.shape[1] == 0:
+            return None
+        return observe_log(self.steps, features, dataclasses.replace(task, slate_size=self.steps.slate_size))
 
     def _check_log(self) -> None:
         if not np.isfinite(self.purchase_weight) or self.purchase_weight < 0:

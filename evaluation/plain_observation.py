@@ -5,6 +5,7 @@ Enough for tables of scores and for functions, which know queries and items by t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def read_plain(
     log: str | Path | InteractionLog,
     *,
     catalog: Path | str | Catalog | None = None,
+    queries: Sequence[str] | None = None,
     slate_size: int | None = None,
 ) -> tuple[LoggedSteps, Observation]:
     """The pages of a log and what a policy sees of them without any model.
@@ -39,21 +41,22 @@ def read_plain(
     Args:
         log: A file that `behavior.load` reads, or a log.
         catalog: Gives items their rows; None: the items of the log.
+        queries: Texts of queries in row order; None: those of the log.
         slate_size: Keep the first positions of each page alone; None: all.
 
     Raises:
-        InputError: A log that cannot be read, or pages without candidates.
+        InputError: A log that cannot be read, pages without candidates, or a query that is not in `queries`.
     """
     from behavior.dataset import load
     from behavior.log import InteractionLog
 
     if isinstance(log, InteractionLog):
         own = catalog if isinstance(catalog, Catalog) else _catalog_of(log, catalog)
-        steps = log.to_steps(own)
+        steps = log.to_steps(own, queries)
     else:
         dataset = load(log, catalog)
         own = dataset.catalog
-        steps = dataset.log.to_steps(own)
+        steps = dataset.log.to_steps(own, queries)
     if slate_size is not None and not steps.single_impressions:
         steps = steps.top(slate_size)
     return steps, plain_observation(steps, n_items=own.n_items)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from agents.base import Draw, Policy
 from agents.baselines import PopularityPolicy, RandomPolicy, RelevancePolicy
+from behavior.catalog import Catalog
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from envs.observation import Observation
@@ -28,6 +30,7 @@ Pages = Callable[..., tuple[LoggedSteps, Observation]]
 TASK = TaskConfig(slate_size=3, n_candidates=8, max_steps=4)
 WORLD = toy_world(n_items=60, n_queries=6, n_candidates=8, seed=0)
 BEHAVIOUR = RelevancePolicy(temperature=2.0)
+CATALOG = Catalog.from_frame(pd.DataFrame({"item_id": [str(i) for i in range(60)]}))
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +228,7 @@ def test_names_are_taken_once(judge: LogJudge) -> None:
 
 def test_fitted_values_of_sessions_are_made_where_tables_are_known() -> None:
     log = SessionRecorder(WORLD, TASK).record(BEHAVIOUR, n_sessions=150, seed=3, progress=False).log()
-    judge = LogJudge.read(log).with_estimators("fqe")
+    judge = LogJudge.read(log, catalog=CATALOG, queries=WORLD.queries).with_estimators("fqe")
     with pytest.raises(InputError, match="no tables of items"):
         judge.with_policies({"random": RandomPolicy()}).judge(progress=False)
     found = judge.with_policies({"random": RandomPolicy()}, shop=(WORLD.features, TASK)).judge(progress=False)
