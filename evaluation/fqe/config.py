@@ -28,7 +28,7 @@ class Regressor(Protocol):
 
 
 class FqeNotConverged(UserWarning):
-    """The values were still changing when fitted Q evaluation stopped: its figure means nothing yet."""
+    """The values had not settled, or had left the range of the rewards: the figure means nothing yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,9 @@ class FqeConfig:
     iterations: int = 0
     """Most rounds of fitting; 0: 1,000 for the linear form, 60 for others."""
     tolerance: float = 0.0
-    """Converged when the values of the observations change by less than this share of their root mean square; 0: 1e-9
-    for the linear form, 0.01 for others, whose fits jitter."""
+    """Converged when the values of the observations change by less than this share of their root mean square, and no
+    more than this share is still to come by how the changes shrink (`evaluation.fqe.convergence`); 0: 1e-9 for the
+    linear form, 0.01 for others, whose fits jitter."""
     n_folds: int = 2
     """Sessions are judged by values fitted to the sessions of the other folds; 1: by values fitted to all."""
     n_refits: int = 0
@@ -113,7 +114,7 @@ class FqeResult:
     v: NDArray[np.float64]
     """(M,) value of the policy's own page there: their `v`."""
     converged: bool
-    """Whether the values of every fold stopped changing."""
+    """Whether the values of every fold have settled, inside the range that the rewards allow."""
     rounds: int
     """Rounds of the slowest fold."""
     changes: tuple[float, ...]

@@ -20,9 +20,10 @@ from scipy.special import stdtrit
 
 from evaluation.estimators.sessions_layout import SessionLayout
 from evaluation.fqe.config import FqeConfig, FqeNotConverged, FqeResult
+from evaluation.fqe.convergence import RewardRange, relative_change, settled
 from evaluation.fqe.data import FqeData
 from evaluation.fqe.folds import session_folds
-from evaluation.fqe.linear import LinearFit, fit_linear, relative_change
+from evaluation.fqe.linear import LinearFit, fit_linear
 from evaluation.fqe.regressors import make_regressor
 from evaluation.intervals.interval import Interval
 from evaluation.intervals.means import mean_interval
@@ -37,8 +38,12 @@ class _Fold:
     q: NDArray[np.float64]  # (M,) of logged pages
     v: NDArray[np.float64]  # (O,) of observations
     changes: tuple[float, ...]
-    converged: bool
+    unsettled: str  # why the values cannot be used; empty where they can
     linear: LinearFit | None
+
+    @property
+    def converged(self) -> bool:
+        return not self.unsettled
 
 
 def fitted_q(data: FqeData, config: FqeConfig | None = None) -> FqeResult:
@@ -77,7 +82,9 @@ def fitted_q(data: FqeData, config: FqeConfig | None = None) -> FqeResult:
         interval = _renamed(interval, value, "delta method over sessions, the fit's error included")
     elif config.n_refits:
         terms = first
-        interval = _refitted(data, layout, fold, start, value, config)
+        interval, stuck = _refitted(data, layout, fold, start, value, config)
+        if stuck:
+            notes.append(f"{stuck} of {config.n_refits} refits behind the interval have not converged")
     else:
         terms = first
         interval = _renamed(
@@ -129,7 +136,10 @@ def _linear_fold(data: FqeData, rows: NDArray[np.int64], config: FqeConfig) -> _
         most_rounds=config.most_rounds,
         enough=config.enough,
     )
-    return _Fold(fit.value(data.features), fit.value(mean), fit.changes, fit.converged, fit)
+    v = fit.value(mean)
+    return _Fold(
+        fit.value(data.features), v, fit.changes, _unsettled(data, v, fit.changes, fit.converged, config), fit
+    )
 
 
 def _refitting_fold(
@@ -141,18 +151,38 @@ def _refitting_fold(
     extra: dict[str, Any] = {} if weight is None else {"sample_weight": weight[rows]}
     regressor: Any = make_regressor(config) if config.regressor == "network" else None
     v, changes, converged = np.zeros(O), [], False
-    for _ in range(config.most_rounds):
+    rounds = [v]
+    for n in range(1, config.most_rounds + 1):
         target = reward + config.gamma * np.where(then >= 0, v[np.maximum(then, 0)], 0.0)
         if config.regressor != "network":
             regressor = make_regressor(config)
         regressor.fit(features, target, **extra)
         before, v = v, data.expected(np.asarray(regressor.predict(pages), np.float64).reshape(O, R))
+        rounds.append(v)
         changes.append(relative_change(before, v))
-        converged = changes[-1] < config.enough
+        converged = changes[-1] < config.enough and settled(n, rounds.__getitem__, config.enough)
         if converged or not np.isfinite(changes[-1]):
             break
     q = np.asarray(regressor.predict(data.features), np.float64)
-    return _Fold(q, v, tuple(changes), converged, None)
+    return _Fold(q, v, tuple(changes), _unsettled(data, v, tuple(changes), converged, config), None)
+
+
+def _unsettled(
+    data: FqeData, v: NDArray[np.float64], changes: tuple[float, ...], converged: bool, config: FqeConfig
+) -> str:
+    """Why the values (O,) mean nothing yet; empty where they have settled inside the range of the rewards."""
+    after = f"after {len(changes)} rounds the values"
+    if not np.isfinite(changes[-1]):
+        return f"{after} grow without end"
+    if not converged and changes[-1] >= config.enough:
+        return f"{after} still change by {changes[-1]:.2g} of their size, not by less than {config.enough:g}"
+    if not converged:
+        return (
+            f"{after} change little in a round, but by as much in every round or nearly: far from their end"
+        )
+    possible = RewardRange.of(data.reward, config.gamma)
+    left = possible.left_by(v)
+    return f"{after} have left the range that the rewards allow, {possible}: {left}" if left else ""
 
 
 def _by_fold(
@@ -196,18 +226,22 @@ def _refitted(
     start: NDArray[np.int64],
     value: float,
     config: FqeConfig,
-) -> Interval:
-    """Student's t around `value`, with the spread of values refitted to sessions weighed by Poisson(1) draws."""
+) -> tuple[Interval, int]:
+    """Student's t around `value`, with the spread of values refitted to sessions weighed by Poisson(1) draws.
+
+    And how many of the refits had not converged.
+    """
     rng = np.random.default_rng(config.seed)
-    values = []
+    values, stuck = [], 0
     for _ in range(config.n_refits):
         times = rng.poisson(1.0, layout.n_sessions).astype(np.float64)
         fits = _fit_folds(data, fold[layout.row], config, times[layout.row])
+        stuck += not all(fit.converged for fit in fits)
         _, v = _by_fold(fits, fold[layout.row], data)
         values.append(float(np.average(v[start], weights=times)))
     error = float(np.std(values, ddof=1))
     reach = float(stdtrit(config.n_refits - 1, 0.5 + config.level / 2)) * error
-    return Interval(
+    interval = Interval(
         value=value,
         low=value - reach,
         high=value + reach,
@@ -216,6 +250,7 @@ def _refitted(
         n_clusters=layout.n_sessions,
         method=f"t of {config.n_refits} refits to resampled sessions",
     )
+    return interval, stuck
 
 
 def _renamed(interval: Interval, value: float, method: str) -> Interval:
@@ -235,11 +270,9 @@ def _notes(fits: list[_Fold], config: FqeConfig) -> list[str]:
     stuck = [fit for fit in fits if not fit.converged]
     if not stuck:
         return []
-    last = stuck[0].changes[-1]
     note = (
-        f"fitted Q evaluation has not converged: after {len(stuck[0].changes)} rounds the values still change by "
-        f"{last:.2g} of their size, not by less than {config.enough:g}; the figure means nothing yet "
-        "(allow more rounds, a discount below 1, or a simpler regressor)"
+        f"fitted Q evaluation has not converged: {stuck[0].unsettled}; the figure means nothing yet "
+        "(allow more rounds, more ridge, a discount below 1, or a simpler regressor)"
     )
     warnings.warn(note, FqeNotConverged, stacklevel=3)
     return [note]

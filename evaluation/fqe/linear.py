@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-__all__ = ["LinearFit", "Scaling", "fit_linear", "relative_change"]
+from evaluation.fqe.convergence import relative_change, settled
+
+__all__ = ["LinearFit", "Scaling", "fit_linear"]
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,6 @@ class LinearFit:
         return np.asarray((self.scaling(features) @ direction) * residual, np.float64)
 
 
-def relative_change(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
-    """Root mean square of the change over that of the values themselves."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        size = float(np.sqrt(np.square(after).mean()))
-        moved = float(np.sqrt(np.square(after - before).mean()))
-        return moved / size if size > 0 else moved
-
-
 def fit_linear(
     features: NDArray[np.float64],
     reward: NDArray[np.float64],
@@ -98,7 +92,7 @@ def fit_linear(
         gamma: Discount.
         ridge: Penalty per row.
         most_rounds: Rounds at most.
-        enough: Relative change that ends them.
+        enough: Relative change, done and still to come, that ends them.
     """
     scaling = Scaling.of(features)
     x = scaling(features)
@@ -113,19 +107,19 @@ def fit_linear(
     else:  # of least norm where features repeat each other
         solve = linalg.pinvh(gram)
         step, constant = solve @ ahead, solve @ told
-    theta, values = np.zeros(x.shape[1]), np.zeros(x.shape[0])
+    thetas, values = [np.zeros(x.shape[1])], np.zeros(x.shape[0])
     changes: list[float] = []
     converged = False
-    for _ in range(most_rounds):
-        theta = constant + step @ theta
-        before, values = values, x @ theta
+    for n in range(1, most_rounds + 1):
+        thetas.append(constant + step @ thetas[-1])
+        before, values = values, x @ thetas[-1]
         changes.append(relative_change(before, values))
-        converged = changes[-1] < enough
+        converged = changes[-1] < enough and settled(n, lambda back: x @ thetas[back], enough)
         if converged or not np.isfinite(changes[-1]):
             break
     return LinearFit(
         scaling=scaling,
-        theta=theta,
+        theta=thetas[-1],
         system=gram - ahead,
         changes=tuple(changes),
         converged=converged,
