@@ -22,7 +22,7 @@ from encoders.features import RelevanceTables
 from encoders.heads import HeadConfig, calibrate, fit_empty_query, fit_projection, zero_shot_heads
 from encoders.known_queries import KnownQueriesConfig, fit_known_queries
 from encoders.measures.held_out import compare_held_out
-from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position
+from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position, merged
 from encoders.relevance import Heads, KnownQueries, RelevanceModel, project, tables_from_vectors
 from encoders.report import RelevanceReport, judge_tables
 from encoders.spelling import read_as
@@ -117,7 +117,7 @@ def finetune(
         later = count_pairs(valid, examination)
         later = later.take(has_text[later.query])
         judged.append(later.take(out[later.query]))
-    held_out = concatenate(judged)
+    held_out = merged(concatenate(judged))  # an item shown in both parts is one item to be ranked
     out_rows = np.flatnonzero(out)
 
     item, query = _encode(encoder, items, queries, cache, progress)

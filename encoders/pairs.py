@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from behavior.steps import LoggedSteps
 
-__all__ = ["PairCounts", "concatenate", "count_pairs", "examination_by_position", "sum_over_pairs"]
+__all__ = ["PairCounts", "concatenate", "count_pairs", "examination_by_position", "merged", "sum_over_pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,24 @@ def concatenate(parts: list[PairCounts]) -> PairCounts:
     """Counts of several logs, one after another; a pair in two of them stays two rows."""
     return PairCounts(
         **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(PairCounts)}
+    )
+
+
+def merged(pairs: PairCounts) -> PairCounts:
+    """Each (query, item) once, its counts added up, ordered by query, then item: `concatenate` may hold it twice."""
+    code = pairs.query.astype(np.int64) * (int(pairs.item.max(initial=0)) + 1) + pairs.item
+    _, first, number = np.unique(code, return_index=True, return_inverse=True)
+
+    def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(number, weights=values, minlength=len(first)).astype(np.float64)
+
+    return PairCounts(
+        query=pairs.query[first],
+        item=pairs.item[first],
+        impressions=total(pairs.impressions),
+        exposure=total(pairs.exposure),
+        clicks=total(pairs.clicks),
+        purchases=total(pairs.purchases),
     )
 
 

@@ -14,7 +14,7 @@ from encoders.candidates import ExactSource
 from encoders.features import RelevanceTables
 from encoders.measures.clusters import ClusterAuc, ClusterCalibration, ReliabilityBin
 from encoders.measures.ranking import as_mapping, judge_rankings
-from encoders.pairs import PairCounts
+from encoders.pairs import PairCounts, merged
 
 __all__ = [
     "Comparison",
@@ -135,7 +135,7 @@ def compare_tables(
     Raises:
         InputError: The library ir-measures is not installed.
     """
-    held_out = _merged(held_out)
+    held_out = merged(held_out)
     queries, number = np.unique(held_out.query, return_inverse=True)
     n = len(queries)
     draws = draw_queries(n, seed)
@@ -306,24 +306,6 @@ def _new_items(
     for name in sides[0]:
         rows += resampled(name, "new items", sides[0][name], sides[1][name], everyone, draws)
     return rows
-
-
-def _merged(pairs: PairCounts) -> PairCounts:
-    """Each (query, item) once: counts of several logs may hold it twice."""
-    code = pairs.query.astype(np.int64) * (int(pairs.item.max(initial=0)) + 1) + pairs.item
-    _, first, number = np.unique(code, return_index=True, return_inverse=True)
-
-    def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(number, weights=values, minlength=len(first)).astype(np.float64)
-
-    return PairCounts(
-        query=pairs.query[first],
-        item=pairs.item[first],
-        impressions=total(pairs.impressions),
-        exposure=total(pairs.exposure),
-        clicks=total(pairs.clicks),
-        purchases=total(pairs.purchases),
-    )
 
 
 def _calibration(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from encoders.logistic import choose_ridge, fit_logistic, log_likelihood, sigmoid
-from encoders.pairs import count_pairs, examination_by_position
+from encoders.pairs import concatenate, count_pairs, examination_by_position, merged
 
 
 def test_counts_by_hand(make_steps) -> None:
@@ -22,6 +22,22 @@ def test_counts_by_hand(make_steps) -> None:
     assert pairs.clicks.tolist() == [1, 1, 1, 0]
     assert pairs.purchases.tolist() == [1, 0, 0, 0]
     assert pairs.misses.tolist() == [0.0, 0.5, 0.0, 1.0]
+
+
+def test_pairs_of_two_logs_are_one_pair(make_steps) -> None:
+    one = count_pairs(make_steps([1, 2], [[3, 4], [0, 3]], [[1, 0], [0, 0]]), np.ones(2))
+    other = count_pairs(make_steps([2, 2], [[3, 1], [3, 0]], [[1, 0], [1, 0]]), np.array([1.0, 0.5]))
+    found = merged(concatenate([one, other]))
+    assert list(zip(found.query.tolist(), found.item.tolist(), strict=True)) == [
+        (1, 3),
+        (1, 4),
+        (2, 0),
+        (2, 1),
+        (2, 3),
+    ]
+    assert found.impressions.tolist() == [1, 1, 2, 1, 3]
+    assert found.exposure.tolist() == [1.0, 1.0, 1.5, 0.5, 3.0]
+    assert found.clicks.tolist() == [1, 0, 0, 0, 2]
 
 
 def test_examination_is_found_although_the_best_items_stand_first(make_steps) -> None:

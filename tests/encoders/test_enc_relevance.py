@@ -45,6 +45,25 @@ def test_heads_learn_from_clicks(shop, tuned) -> None:
     assert report.n_queries == int(held_out_queries(shop.steps.queries, 0.15, 0).sum()) > 0
 
 
+def test_one_report_gives_each_measure_one_value(shop, make_steps) -> None:
+    """Pairs that both parts of the log show count once, in the short table as in the long one."""
+    pytest.importorskip("ir_measures", reason="the extra `relevance` is not installed")
+    first, second = (
+        make_steps(
+            shop.steps.query[part], shop.steps.item[part], shop.steps.click[part], queries=shop.steps.queries
+        )
+        for part in (slice(0, 2_000), slice(2_000, None))
+    )
+    _, report = finetune(HashEncoder(), shop.catalog, first, second, heads_only(), progress=False)
+    assert report.comparison is not None
+    for name, before, after in report.rows():
+        row = report.comparison.row(name)
+        if row is not None:
+            # Gains are rounded to thousandths there, and AUC is the same to the last bits.
+            assert row.before.value == pytest.approx(before, abs=2e-3), name
+            assert row.after.value == pytest.approx(after, abs=2e-3), name
+
+
 def test_slang_is_learned(shop, tuned) -> None:
     model, _ = tuned
     tables = model.tables(shop.catalog, shop.steps.queries, progress=False)
