@@ -131,7 +131,7 @@ def _distil_static(
         teacher, [piece.removeprefix("##") for piece, _ in vocabulary], cache, progress=progress
     )
     blank = StaticEncoder(alone, teacher.tokenizer, max_length=teacher.max_length)
-    pieces = [torch.tensor(numbers) for numbers in blank.pieces(texts)]
+    pieces = [torch.tensor(numbers) for numbers in blank.numbers(texts)]
     counts = np.bincount(torch.cat(pieces).numpy(), minlength=len(alone))
     weight = _COMMON / (_COMMON + counts / counts.sum())
     table = torch.from_numpy(alone * weight[:, None].astype(np.float32))  # (V, D)

@@ -63,7 +63,12 @@ class StaticEncoder:
             self._fingerprint = f"static-{digest.hexdigest()[:24]}"
         return self._fingerprint
 
-    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The dictionary of the tokeniser, in no order."""
+        return tuple(self.tokenizer.get_vocab())
+
+    def numbers(self, texts: Sequence[str]) -> list[list[int]]:
         """Numbers of the word pieces of each text, the marks of beginning and end among them: never none."""
         # The list of Python's own strings: the tokenizer's Rust code refuses lone surrogates.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
@@ -76,7 +81,7 @@ class StaticEncoder:
         """Unit vectors of `texts`, shape (n, D)."""
         out = np.zeros((len(texts), self.width), np.float32)
         for start in range(0, len(texts), _CHUNK):
-            pieces = self.pieces(texts[start : start + _CHUNK])
+            pieces = self.numbers(texts[start : start + _CHUNK])
             lengths = np.array([len(numbers) for numbers in pieces])
             ends = np.cumsum(lengths)
             rows = self.table[np.concatenate([np.array(p) for p in pieces])].astype(np.float32)

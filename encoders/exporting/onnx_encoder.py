@@ -42,7 +42,8 @@ class OnnxEncoder:
         self.batch_size = batch_size
         self._width, self._pad = int(note["width"]), int(note["pad"])
         self._check_files(note)
-        self._fingerprint = f"onnx-{note['sha256'][MODEL_FILE][:24]}-{self.max_length}"
+        files = "".join(note["sha256"][name] for name in (MODEL_FILE, TOKENISER_FILE))
+        self._fingerprint = f"onnx-{hashlib.sha256(files.encode()).hexdigest()[:24]}-{self.max_length}"
         self._session, self._tokenizer = self._open(threads)
         words = self._tokenizer.get_vocab_size()
         if words > int(note["vocabulary"]):
@@ -97,7 +98,7 @@ class OnnxEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the model file, which decides the vectors, and the maximum length."""
+        """Digest of the model and tokeniser files, which decide the vectors, and the maximum length."""
         return self._fingerprint
 
     def encode(self, texts: Sequence[str], *, progress: bool = True) -> NDArray[np.float32]:

@@ -47,6 +47,13 @@ def test_it_keeps_the_contract_of_text_encoders(encoder) -> None:
     assert np.isfinite(encoder.encode(["\ud800 oak"])).all()  # half of a surrogate pair, as broken files have
 
 
+def test_its_dictionary_tells_misspelt_words(encoder) -> None:
+    from encoders.spelling import Speller, known_words
+
+    assert known_words(encoder) == {"oak", "table", "lamp", "red"}
+    assert Speller(["velvet table"], known_words(encoder)).text("velvt table") == "velvet table"
+
+
 def test_it_is_the_same_after_saving(encoder, tmp_path) -> None:
     from encoders.relevance import Heads, RelevanceModel
     from encoders.static import StaticEncoder
