@@ -79,16 +79,18 @@ def attribute_words(
     permutations: int = 10,
     most_words: int = 40,
     seed: int = 0,
+    known_as: str | None = None,
 ) -> TextAttribution:
     """Explain the click logit of the item text `item` for `query`.
 
     Args:
         model: The relevance model.
-        query: Its text, not empty.
+        query: Its text as the model reads it (`RelevanceModel.read`), not empty.
         item: The item's text (`catalog_texts`).
         permutations: Orders in which the words of a text come in; more make the values steadier.
         most_words: Words beyond these are one player, the text's rest.
         seed: Of the permutations.
+        known_as: The query as it was written, by which the log may know it; `query` by default.
 
     Raises:
         InputError: A query without words, or captum is not installed.
@@ -99,7 +101,14 @@ def attribute_words(
     logit = 0.0
     for side in ("item", "query"):
         words = _words(item if side == "item" else query, most_words)
-        score = _game(model, query, item, words, "item" if side == "item" else "query")
+        score = _game(
+            model,
+            query,
+            item,
+            words,
+            "item" if side == "item" else "query",
+            query if known_as is None else known_as,
+        )
         whole, none = score(np.stack([np.ones(len(words)), np.zeros(len(words))]))
         values = shapley_values(score, len(words), permutations=permutations, seed=seed)
         sides[side], logit = (words, float(none), values), float(whole)
@@ -170,7 +179,12 @@ def _words(text: str, most: int) -> list[str]:
 
 
 def _game(
-    model: RelevanceModel, query: str, item: str, words: Sequence[str], side: Literal["item", "query"]
+    model: RelevanceModel,
+    query: str,
+    item: str,
+    words: Sequence[str],
+    side: Literal["item", "query"],
+    known_as: str,
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """Sets of words (m, n) to logits (m,)."""
 
@@ -185,7 +199,7 @@ def _game(
         own = vectors(texts)
         items, queries = (own, other) if side == "item" else (other, own)
         # The whole query decides whether the log knows it: its offset does not come and go with a word.
-        tables = tables_from_vectors(items, queries, model.heads, model.known, [query] * len(queries))
+        tables = tables_from_vectors(items, queries, model.heads, model.known, [known_as] * len(queries))
         logits = (tables.click_query @ tables.item.T).ravel() + np.float32(tables.click_bias)
         return logits.astype(np.float64)
 

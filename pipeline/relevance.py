@@ -148,10 +148,15 @@ def _explain(
     frequent = [q for q in np.argsort(-asked, kind="stable").tolist() if shop.queries[q].strip() and asked[q]]
     texts = catalog_texts(shop.catalog, source.item_columns)
     found = []
-    for query in frequent[:_EXPLAINED]:
+    told = frequent[:_EXPLAINED]
+    read = source.read(shop.catalog, [shop.queries[query] for query in told])
+    for query, words in zip(told, read, strict=True):
         rows = candidates.items[query][candidates.items[query] >= 0]
         for row in dict.fromkeys((rows[0], rows[len(rows) // 2])) if len(rows) else ():
-            found.append(attribute_words(source, shop.queries[query], texts[row], permutations=5))
+            explained = attribute_words(
+                source, words, texts[row], permutations=5, known_as=shop.queries[query]
+            )
+            found.append(explained)
     return tuple(found)
 
 

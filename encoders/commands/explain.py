@@ -65,8 +65,12 @@ class Explain:
             best, _ = ExactSource(tables.item).search(tables.click_query, self.top)
             rows = best[0][best[0] >= 0].tolist()
         texts = catalog_texts(catalog, model.item_columns)
+        (read,) = model.read(catalog, [self.query])
+        if read != self.query:
+            print(f"the query is read as: {read}")
         found = [
-            attribute_words(model, self.query, texts[row], permutations=self.permutations) for row in rows
+            attribute_words(model, read, texts[row], permutations=self.permutations, known_as=self.query)
+            for row in rows
         ]
         for row, entry in zip(rows, found, strict=True):
             lines = []

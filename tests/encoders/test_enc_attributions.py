@@ -53,6 +53,37 @@ def test_words_add_up_to_the_score(model, draws) -> None:
     assert found.probability == pytest.approx(1 / (1 + np.exp(-found.logit)))
 
 
+def test_a_query_read_otherwise_is_known_as_it_was_written() -> None:
+    """The explained logit is that of the model's tables, for a misspelt query that the log knows too."""
+    import pandas as pd
+
+    from behavior.catalog import Catalog
+    from encoders.relevance import KnownQueries
+
+    class WithWords(HashEncoder):
+        pieces = ("green", "sofa")
+
+    catalog = Catalog.from_frame(
+        pd.DataFrame({"item_id": ["a"], "title": ["green velvet lamp"], "category": [""], "price": [1.0]})
+    )
+    offset = np.random.default_rng(0).normal(size=(1, 65)).astype(np.float32)
+    model = RelevanceModel(
+        WithWords(64),
+        Heads.plain(64, click_scale=6.0, purchase_scale=1.0, bias=(-2.0, -2.0)),
+        known=KnownQueries(texts=("velvt lamp",), click=offset),
+        spelling=True,
+    )
+    tables = model.tables(catalog, ["velvt lamp"], progress=False)
+    expected = float(tables.click_query[0] @ tables.item[0]) + tables.click_bias
+    (read,) = model.read(catalog, ["velvt lamp"])
+    assert read == "velvet lamp"
+    found = attribute_words(model, read, "green velvet lamp", permutations=2, known_as="velvt lamp")
+    assert found.logit == pytest.approx(expected, abs=1e-5)
+    assert attribute_words(model, read, "green velvet lamp", permutations=2).logit != pytest.approx(
+        expected, abs=0.1
+    )
+
+
 def test_the_word_that_matches_is_named(model) -> None:
     found = attribute_words(model, "lamp", "green velvet lamp", permutations=30)
     values = {share.word: share.value for share in found.item_words}
