@@ -14,15 +14,19 @@ from encoders.commands.explain import Explain
 from encoders.commands.export import Export
 from encoders.commands.finetune import Finetune
 from encoders.commands.finetune_private import FinetunePrivate
+from encoders.commands.fuse import Fuse
 from encoders.commands.robustness import Robustness
+from encoders.commands.update import Update
 
 # One file a subcommand, in `encoders/commands/`: a frozen dataclass of its options with a method `run`.
 Command = (
     Annotated[Finetune, tyro.conf.subcommand("finetune")]
     | Annotated[FinetunePrivate, tyro.conf.subcommand("finetune-private")]
+    | Annotated[Update, tyro.conf.subcommand("update")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Fuse, tyro.conf.subcommand("fuse")]
     | Annotated[Distil, tyro.conf.subcommand("distil")]
     | Annotated[Robustness, tyro.conf.subcommand("robustness")]
 )

@@ -19,7 +19,14 @@ from encoders.pairs import count_pairs, examination_by_position
 if TYPE_CHECKING:
     from behavior.catalog import Catalog
 
-__all__ = ["RelevanceSource", "build_features", "reduce_vectors", "smoothed_rate", "standardise"]
+__all__ = [
+    "RelevanceSource",
+    "build_features",
+    "log_popularity",
+    "reduce_vectors",
+    "smoothed_rate",
+    "standardise",
+]
 
 _PAIR_DEPTH = 200
 """Items of each query, most relevant first, whose words are compared with the query's beside those of the log."""
@@ -82,12 +89,7 @@ def build_features(
         )
     item, query = relevance.embed(catalog, queries, progress=progress)
     item, query = reduce_vectors(item, query, width)
-    pairs = count_pairs(train, examination_by_position(train))
-    impressions, exposure, clicks = (
-        np.bincount(pairs.item, weights=weights, minlength=catalog.n_items).astype(np.float64)
-        for weights in (pairs.impressions, pairs.exposure, pairs.clicks)
-    )
-    popularity = smoothed_rate(clicks, exposure)
+    popularity, impressions = log_popularity(train, catalog.n_items)
     category, n_categories = _categories(catalog)
     price = catalog.frame["price"].to_numpy(np.float64)
     columns = {
@@ -136,6 +138,16 @@ def reduce_vectors(
     length = np.linalg.norm(reduced, axis=1, keepdims=True)
     unit = np.where(length > 1e-9, reduced / np.maximum(length, 1e-12), 0.0).astype(np.float32)
     return unit[: item.shape[0]], unit[item.shape[0] :]
+
+
+def log_popularity(train: LoggedSteps, n_items: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smoothed click rate, positions taken out, of each item (I,); and how often it was shown (I,)."""
+    pairs = count_pairs(train, examination_by_position(train))
+    impressions, exposure, clicks = (
+        np.bincount(pairs.item, weights=weights, minlength=n_items).astype(np.float64)
+        for weights in (pairs.impressions, pairs.exposure, pairs.clicks)
+    )
+    return smoothed_rate(clicks, exposure), impressions
 
 
 def smoothed_rate(clicks: NDArray[np.float64], exposure: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -81,6 +81,7 @@ def fit_known_queries(
     config: KnownQueriesConfig,
     *,
     later: PairCounts | None = None,
+    start: KnownQueries | None = None,
     progress: bool = True,
 ) -> KnownQueries:
     """Learn an offset for every query of `pairs`.
@@ -94,10 +95,12 @@ def fit_known_queries(
         config: Loss and optimiser.
         later: Counts of a later part of the log: they set how sure the scores of known queries are, since those were
             fitted to the very clicks of `pairs`. None leaves them as they were fitted.
+        start: What earlier logs taught: the offsets of these queries are held towards it in place of zero, and stay as
+            they are where `pairs` does not ask for them.
         progress: Show a bar.
     """
     if pairs.n_pairs == 0 or pairs.clicks.sum() == 0.0:
-        return KnownQueries.none(item.shape[1])
+        return KnownQueries.none(item.shape[1]) if start is None else start
     known, place = np.unique(pairs.query, return_inverse=True)
     S, D = len(known), item.shape[1]
     i = torch.from_numpy(project(item, heads.projection))  # (I, D)
@@ -105,8 +108,18 @@ def fit_known_queries(
     row, column = torch.from_numpy(place.astype(np.int64)), torch.from_numpy(pairs.item.astype(np.int64))
     hits, misses = torch.from_numpy(pairs.clicks).float(), torch.from_numpy(pairs.misses).float()
     bias = torch.tensor(float(heads.bias[0]))
+    asked = [texts[q] for q in known]
+    centre, intercept = torch.zeros((S, D)), 0.0
+    if start is not None:
+        here, there = start.rows(asked)
+        centre[torch.from_numpy(here)] = torch.from_numpy(start.click[there, :D])
+        intercept = float(start.click[there, D].mean()) if there.size else 0.0
     with torch.no_grad():
-        expected = torch.sigmoid((base[row] * i[column]).sum(1) + bias).numpy().astype(np.float64)
+        expected = (
+            torch.sigmoid(((base + centre)[row] * i[column]).sum(1) + bias + intercept)
+            .numpy()
+            .astype(np.float64)
+        )
     gain = prior_gain(pairs, expected, prior=config.prior, shown_gain=config.shown_gain)
     total = np.bincount(place, weights=gain, minlength=S)
     clicks = np.bincount(place, weights=pairs.clicks, minlength=S)
@@ -120,8 +133,8 @@ def fit_known_queries(
         for a, b in zip(cuts, [*cuts[1:], S], strict=True)
     ]
 
-    offset = torch.zeros((S, D), requires_grad=True)
-    shift = torch.zeros((), requires_grad=True)
+    offset = centre.clone().requires_grad_()
+    shift = torch.tensor(intercept).requires_grad_()
     optimiser = torch.optim.Adam([offset, shift], lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     softplus = torch.nn.functional.softplus
@@ -137,7 +150,7 @@ def fit_known_queries(
             log_weight = torch.full_like(score, unshown).index_put(at, torch.zeros_like(shown))
             normaliser = torch.logsumexp(score + log_weight, dim=1)  # (S',)
             listwise = (share[pair] * (normaliser[at[0]] - shown) * weight[some][at[0]]).sum()
-            held = 0.5 * config.ridge * offset[some].square().sum()
+            held = 0.5 * config.ridge * (offset[some] - centre[some]).square().sum()
             (pointwise + config.ranking_weight * listwise + held).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
@@ -146,7 +159,18 @@ def fit_known_queries(
     if later is not None:
         slope, level = _how_sure(own, i.numpy(), known, later, slope, level)
     click = np.concatenate([slope * own - base.numpy(), np.full((S, 1), level - heads.bias[0])], axis=1)
-    return KnownQueries(texts=tuple(texts[q] for q in known), click=click.astype(np.float32))
+    found = KnownQueries(texts=tuple(asked), click=click.astype(np.float32))
+    return found if start is None else _joined(found, start)
+
+
+def _joined(new: KnownQueries, old: KnownQueries) -> KnownQueries:
+    """All of `new`, and what `old` knows beside it."""
+    known = set(new.texts)
+    others = [row for row, text in enumerate(old.texts) if text not in known]
+    return KnownQueries(
+        texts=(*new.texts, *(old.texts[row] for row in others)),
+        click=np.concatenate([new.click, old.click[others]]),
+    )
 
 
 def _how_sure(

@@ -13,7 +13,14 @@ from encoders.features import RelevanceTables
 from encoders.measures.comparison import Comparison
 from encoders.pairs import PairCounts
 
-__all__ = ["RelevanceMetrics", "RelevanceReport", "judge_scores", "judge_tables", "ndcg_by_query"]
+__all__ = [
+    "RelevanceMetrics",
+    "RelevanceReport",
+    "judge_scores",
+    "judge_tables",
+    "named_rows",
+    "ndcg_by_query",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +109,21 @@ class RelevanceReport:
         return _rows(self.known_before, self.known_after)
 
 
-def _rows(before: RelevanceMetrics, after: RelevanceMetrics) -> list[tuple[str, float, float]]:
+def named_rows(metrics: RelevanceMetrics) -> list[tuple[str, float]]:
+    """(measure, value) of every measure that could be taken, named as in `encoders.measures.comparison`."""
     names = {
         "click_auc": "click AUC",
         "purchase_auc": "purchase AUC (given a click)",
         "ndcg": "NDCG@10 by clicks",
         "true_ndcg": "NDCG@10 by true relevance",
     }
-    found = [(label, getattr(before, key), getattr(after, key)) for key, label in names.items()]
+    found = [(label, getattr(metrics, key)) for key, label in names.items()]
     return [row for row in found if not math.isnan(row[1])]
+
+
+def _rows(before: RelevanceMetrics, after: RelevanceMetrics) -> list[tuple[str, float, float]]:
+    later = dict(named_rows(after))
+    return [(label, value, later.get(label, math.nan)) for label, value in named_rows(before)]
 
 
 def judge_tables(

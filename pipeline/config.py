@@ -79,6 +79,9 @@ class RelevanceOptions:
     """At most so many (query, item) pairs for training the weights of the encoder, about 45 a second on 2 cores."""
     width: int = 48
     """Width of the reduced item and query vectors in observations and simulators."""
+    relevance_tables: Path | None = None
+    """Take these tables (features.npz of `python -m encoders export` or `fuse`, made from the same log and catalogue)
+    in place of fine-tuning a model here; see docs/fusion.md. What --encoder, --finetune and --width say is not used."""
     as_candidates: bool = True
     """Let the fine-tuned model choose the candidates; otherwise the encoder as it was before fine-tuning."""
     popular_candidates: float = 0.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from behavior.files import atomic_path
 from encoders.features import CandidateTable, FeatureTables, RelevanceTables
-from pipeline.config import TrainConfig
+from pipeline.config import RelevanceOptions, TrainConfig
 from pipeline.data import ShopData, n_candidates_for
 
 if TYPE_CHECKING:
@@ -41,9 +41,12 @@ class Relevance:
     candidates: CandidateTable
     report: RelevanceReport | None  # None where products have no text
     words: tuple[TextAttribution, ...] = ()  # a few scores, word by word
+    given: Path | None = None  # tables that the user brought
 
     def summary(self) -> str:
         """One line."""
+        if self.given is not None:
+            return f"tables of {self.given}"
         if self.report is None:
             return "item features (the products have no text)"
         before, after = self.report.before, self.report.after
@@ -74,8 +77,17 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
             candidates=load_candidates(chosen),
             report=_read_report(judged),
             words=_read_words(told),
+            given=config.relevance.relevance_tables,
         )
     _shares(config, n_candidates_for(config, shop))  # refuses shares that cannot be, before minutes are spent
+    if config.relevance.relevance_tables is not None:
+        features = _given(config.relevance, shop)
+        candidates = _candidates(config, n_candidates_for(config, shop), features, None)
+        save_features(tables, features)
+        save_candidates(chosen, candidates)
+        return Relevance(
+            features=features, candidates=candidates, report=None, given=config.relevance.relevance_tables
+        )
     source: RelevanceSource
     zero_shot: RelevanceTables | None = None
     report: RelevanceReport | None = None
@@ -96,6 +108,36 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
             temporary.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     save_candidates(chosen, candidates)
     return Relevance(features=features, candidates=candidates, report=report, words=words)
+
+
+def _given(options: RelevanceOptions, shop: ShopData) -> FeatureTables:
+    """The tables that the user brought, where they are of this log and catalogue."""
+    from encoders import load_features
+    from encoders.build import log_popularity
+
+    path = options.relevance_tables
+    assert path is not None
+    if not options.as_candidates:
+        raise InputError(
+            "tables do not say what the encoder was before fine-tuning, so it cannot choose the candidates",
+            where="--no-as-candidates",
+            mend="leave out --relevance-tables or --no-as-candidates",
+        )
+    features = load_features(path)
+    found, wanted = (features.n_items, features.n_queries), (shop.catalog.n_items, len(shop.queries))
+    # Popularity is made of every click in the training part of the log: another log, or another order of the items,
+    # has another.
+    same = found == wanted and np.allclose(
+        features.popularity, log_popularity(shop.train, shop.catalog.n_items)[0], rtol=1e-4
+    )
+    if not same:
+        raise InputError(
+            f"these tables are of another log or catalogue: {found[0]:,} items and {found[1]:,} queries, and here are "
+            f"{wanted[0]:,} and {wanted[1]:,}" + ("; the clicks differ" if found == wanted else ""),
+            where=str(path),
+            mend="make them anew with `python -m encoders export` or `fuse`, and the same --data and --catalog",
+        )
+    return features
 
 
 def _from_text(

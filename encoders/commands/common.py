@@ -1,14 +1,18 @@
-"""What several subcommands do: choose an encoder, print a table."""
+"""What several subcommands do: choose an encoder, count what judges, print a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from encoders.text import TextEncoder
+from behavior.errors import InputError
 
-__all__ = ["named_encoder", "print_table"]
+if TYPE_CHECKING:
+    from encoders.pairs import PairCounts
+    from encoders.text import TextEncoder
+    from pipeline.data import ShopData
+
+__all__ = ["later_pairs", "named_encoder", "print_table"]
 
 
 def named_encoder(name: str, device: str) -> TextEncoder:
@@ -20,6 +24,28 @@ def named_encoder(name: str, device: str) -> TextEncoder:
     from encoders.bert import BertEncoder
 
     return BertEncoder(name, device=device)
+
+
+def later_pairs(shop: ShopData, data: str) -> PairCounts:
+    """Pairs of the test part of a log, of queries with a text: what judges a relevance model.
+
+    Args:
+        shop: The log; its training part says how far each position is looked at.
+        data: Where it came from, to be named.
+
+    Raises:
+        InputError: The test part shows nothing for such a query.
+    """
+    import numpy as np
+
+    from encoders.pairs import count_pairs, examination_by_position
+
+    pairs = count_pairs(shop.test, examination_by_position(shop.train))
+    has_text = np.array([bool(text.strip()) for text in shop.queries], np.bool_)
+    pairs = pairs.take(has_text[pairs.query])
+    if not pairs.n_pairs:
+        raise InputError("the test part of the log shows nothing for a query with a text", where=data)
+    return pairs
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from behavior.files import atomic_folder, atomic_path, refuse_existing
-from encoders.commands.common import named_encoder, print_table
+from encoders.commands.common import later_pairs, named_encoder, print_table
 from pipeline.config import SourceOptions
 from pipeline.data import read_source
 
@@ -70,14 +70,9 @@ class Evaluate:
         require_library()
         model = RelevanceModel.load(self.model, device=self.device, cache=EmbeddingCache())
         shop = read_source(self.source, progress=not self.quiet)
-        examination = examination_by_position(shop.train)
-        learned, pairs = count_pairs(shop.train, examination), count_pairs(shop.test, examination)
+        learned = count_pairs(shop.train, examination_by_position(shop.train))
         has_text = np.array([bool(text.strip()) for text in shop.queries], np.bool_)
-        pairs = pairs.take(has_text[pairs.query])
-        if not pairs.n_pairs:
-            raise InputError(
-                "the test part of the log shows nothing for a query with a text", where=self.source.data
-            )
+        pairs = later_pairs(shop, self.source.data)
         before = self._other(model, shop, learned.take(has_text[learned.query]))
         after = model.tables(shop.catalog, shop.queries, progress=not self.quiet)
         truth = None if shop.truth is None else shop.truth.relevance

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from encoders.fusion.learning import Fold, FusionConfig, FusionModel, fit_fusion, folds_of
     from encoders.fusion.modalities import Modalities, behaviour, read_image_vectors, read_modalities
+    from encoders.fusion.source import FusedRelevance, read_log
 
 _HOME = {
     "Fold": "learning",
+    "FusedRelevance": "source",
     "FusionConfig": "learning",
     "FusionModel": "learning",
     "Modalities": "modalities",
@@ -18,11 +20,13 @@ _HOME = {
     "fit_fusion": "learning",
     "folds_of": "learning",
     "read_image_vectors": "modalities",
+    "read_log": "source",
     "read_modalities": "modalities",
 }
 
 __all__ = [
     "Fold",
+    "FusedRelevance",
     "FusionConfig",
     "FusionModel",
     "Modalities",
@@ -30,6 +34,7 @@ __all__ = [
     "fit_fusion",
     "folds_of",
     "read_image_vectors",
+    "read_log",
     "read_modalities",
 ]
 

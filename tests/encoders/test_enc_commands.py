@@ -8,57 +8,6 @@ import pytest
 from encoders.__main__ import main
 
 
-@pytest.fixture(scope="module")
-def log(shop, tmp_path_factory) -> list[str]:
-    """The small shop's catalogue and log as files, and the options that name them."""
-    import pandas as pd
-
-    folder = tmp_path_factory.mktemp("log")
-    shop.catalog.frame[["item_id", "title", "category", "price"]].to_csv(folder / "items.csv", index=False)
-    steps = shop.steps
-    ids = shop.catalog.frame["item_id"].to_numpy()
-    rows = [
-        {
-            "session_id": f"s{m}",
-            "user_id": f"u{m % 97}",
-            "step": 0,
-            "timestamp": f"2024-01-{1 + m // 200:02d}T{m % 24:02d}:{m % 60:02d}:00",
-            "query": steps.queries[steps.query[m]],
-            "item_id": ids[steps.item[m, k]],
-            "position": k,
-            "click": int(steps.click[m, k]),
-            "purchase": int(steps.purchase[m, k]),
-        }
-        for m in range(1_500)
-        for k in range(6)
-    ]
-    pd.DataFrame(rows).to_csv(folder / "log.csv", index=False)
-    return ["--data", str(folder / "log.csv"), "--catalog", str(folder / "items.csv"), "--quiet"]
-
-
-@pytest.fixture(scope="module")
-def model(log, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "model"
-    assert (
-        main(
-            [
-                "finetune",
-                "--encoder",
-                "hash",
-                "--mode",
-                "heads",
-                "--heads.steps",
-                "20",
-                "--out",
-                str(folder),
-                *log,
-            ]
-        )
-        == 0
-    )
-    return folder
-
-
 def test_evaluate_prints_and_writes_every_measure(model, log, tmp_path: Path, capsys) -> None:
     pytest.importorskip("ir_measures", reason="the extra `relevance` is not installed")
     assert main(["evaluate", "--model", str(model), "--out", str(tmp_path / "found"), *log]) == 0
