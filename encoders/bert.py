@@ -105,7 +105,11 @@ class BertEncoder:
     def tokenize(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         """Padded token ids and attention mask on the CPU, each (n, L)."""
         batch = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
+            readable(texts, self.max_length),
+            padding=True,
+            truncation=True,
+            max_length=self.max_length,
+            return_tensors="pt",
         )
         return {name: batch[name] for name in ("input_ids", "attention_mask")}
 

@@ -18,12 +18,11 @@ from behavior.errors import InputError
 from behavior.files import atomic_path, cache_home
 from behavior.steps import LoggedSteps
 from encoders.cache import EmbeddingCache, encode_cached
-from encoders.features import RelevanceTables
 from encoders.heads import HeadConfig, calibrate, fit_empty_query, fit_projection, zero_shot_heads
 from encoders.known_queries import KnownQueriesConfig, fit_known_queries
 from encoders.measures.held_out import compare_held_out
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position, merged
-from encoders.relevance import Heads, KnownQueries, RelevanceModel, project, tables_from_vectors
+from encoders.relevance import Heads, KnownQueries, RelevanceModel, raw_tables
 from encoders.report import RelevanceReport, judge_tables
 from encoders.spelling import read_as
 from encoders.text import TextEncoder, catalog_texts
@@ -122,7 +121,7 @@ def finetune(
 
     item, query = _encode(encoder, items, queries, cache, progress)
     heads = zero_shot_heads(item, query, pairs)
-    zero_shot = _tables(item, query, heads)  # of the queries as they are written
+    zero_shot = raw_tables(item, query, heads)  # of the queries as they are written
     before = judge_tables(zero_shot, held_out, truth=truth, queries=out_rows)
     read = read_as(encoder, catalog, config.item_columns, queries) if config.spelling else queries
     if read != queries:
@@ -135,7 +134,7 @@ def finetune(
     if config.mode != "none":
         heads = fit_projection(heads, item, query, pairs, config.heads, progress=progress)
     heads = calibrate(heads, item, query, pairs)
-    tuned = _tables(item, query, heads)
+    tuned = raw_tables(item, query, heads)
     after = judge_tables(tuned, held_out, truth=truth, queries=out_rows)
     comparison = compare_held_out(zero_shot, tuned, held_out, everything, pairs, queries, truth=truth)
     if config.refit:
@@ -154,7 +153,7 @@ def finetune(
     if later is not None and config.mode != "none":
         seen = np.unique(learned.query).astype(np.int64)
         again = later.take(np.isin(later.query, seen))
-        whole = _tables(item, query, heads, known_queries, queries)
+        whole = raw_tables(item, query, heads, known_queries, queries)
         known_before = judge_tables(zero_shot, again, truth=truth, queries=seen)
         known_after = judge_tables(whole, again, truth=truth, queries=seen)
     model = RelevanceModel(
@@ -274,17 +273,6 @@ def _encode(
     return item, query
 
 
-def _tables(
-    item: NDArray[np.float32],
-    query: NDArray[np.float32],
-    heads: Heads,
-    known: KnownQueries | None = None,
-    queries: Sequence[str] = (),
-) -> RelevanceTables:
-    projected = project(item, heads.projection), project(query, heads.projection)
-    return tables_from_vectors(*projected, heads, known, queries)
-
-
 def _train_encoder(
     encoder: TextEncoder,
     heads: Heads,
@@ -304,11 +292,14 @@ def _train_encoder(
             mend="mode 'heads', or a BertEncoder",
         )
     from encoders.tuning.bi_encoder import tune_bi_encoder
+    from encoders.tuning.from_log import kept_back
 
     # A copy learns: the caller's encoder may serve as the zero-shot baseline.
-    examples = Examples.from_counts(queries, items, pairs)
     settings = replace(config.tuning, seed=config.seed)
-    tuned = tune_bi_encoder(encoder, examples, settings, heads=heads, folder=folder, progress=progress)
+    examples, back = kept_back(Examples.from_counts(queries, items, pairs), settings)
+    tuned = tune_bi_encoder(
+        encoder, examples, settings, heads=heads, valid=back, folder=folder, progress=progress
+    )
     return tuned.encoder, tuned.heads
 
 

@@ -31,7 +31,7 @@ from encoders.text import HashEncoder, TextEncoder, catalog_texts
 if TYPE_CHECKING:
     from behavior.catalog import Catalog
 
-__all__ = ["Heads", "KnownQueries", "RelevanceModel", "project"]
+__all__ = ["Heads", "KnownQueries", "RelevanceModel", "project", "raw_tables", "tables_from_vectors"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +215,12 @@ class RelevanceModel:
         from safetensors.numpy import load_file
 
         folder = Path(folder)
+        if (folder / "cross.json").is_file():
+            raise InputError(
+                "the folder holds a cross-encoder, which has no vectors of items and queries",
+                where=str(folder),
+                mend="give a model that `python -m encoders finetune` wrote without --kind cross",
+            )
         try:
             description = json.loads((folder / "relevance.json").read_text(encoding="utf-8"))
             if description["format"] != 1:
@@ -287,3 +293,15 @@ def tables_from_vectors(
         click_bias=float(heads.bias[0]),
         purchase_bias=float(heads.bias[1]),
     )
+
+
+def raw_tables(
+    item: NDArray[np.float32],
+    query: NDArray[np.float32],
+    heads: Heads,
+    known: KnownQueries | None = None,
+    queries: Sequence[str] = (),
+) -> RelevanceTables:
+    """`tables_from_vectors` of the text encoder's own vectors (I, D) and (Q, D), before the projection."""
+    projected = project(item, heads.projection), project(query, heads.projection)
+    return tables_from_vectors(*projected, heads, known, queries)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from behavior.errors import InputError
 from behavior.files import atomic_path, refuse_existing
 from encoders.commands.common import named_encoder, print_table
 from encoders.finetuning import FinetuneConfig
+from encoders.tuning.config import TuningConfig
 from pipeline.config import SourceOptions
 from pipeline.data import read_source
 
 if TYPE_CHECKING:
+    from encoders.report import RelevanceReport
     from encoders.text import TextEncoder
 
 __all__ = ["Finetune"]
@@ -51,6 +54,7 @@ class Finetune:
         from encoders.finetuning import finetune
 
         refuse_existing(self.out)
+        self._check()
         encoder = named_encoder(self.encoder, self.device)
         if self.kind == "cross":
             self._cross(encoder)
@@ -70,8 +74,7 @@ class Finetune:
         if not _is_first_process():
             return
         model.save(self.out)
-        with atomic_path(self.out / "report.json") as temporary:
-            temporary.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+        _write_report(self.out, report)
         print_table(
             f"{report.n_queries} held-out queries, {report.n_pairs} pairs; trained on {report.n_train_pairs} pairs "
             f"in {report.seconds:.0f} s",
@@ -86,12 +89,29 @@ class Finetune:
             )
         print(f"relevance model: {self.out}")
 
+    def _check(self) -> None:
+        """Refuse options of the BERT's training where it is not trained: they would do nothing, in silence."""
+        if self.kind == "cross" or self.config.mode == "full":
+            return
+        asked = [
+            f"--tuning.{entry.name.replace('_', '-')}"
+            for entry in fields(TuningConfig)
+            if getattr(self.config.tuning, entry.name) != entry.default
+        ]
+        if self.checkpoints is not None:
+            asked.append("--checkpoints")
+        if asked:
+            raise InputError(
+                f"{asked[0]} is for the training of the BERT's weights, and mode {self.config.mode!r} leaves them",
+                where="finetune",
+                mend="add --mode full (or --kind cross), or leave the option out",
+            )
+
     def _cross(self, encoder: TextEncoder) -> None:
-        from encoders.report import RelevanceReport
         from encoders.tuning.from_log import finetune_cross
 
         shop = read_source(self.source, progress=not self.quiet)
-        model, before, after, history = finetune_cross(
+        model, report, history = finetune_cross(
             encoder,
             shop.catalog,
             shop.train,
@@ -102,15 +122,19 @@ class Finetune:
         if not _is_first_process():
             return
         model.save(self.out)
-        report = RelevanceReport(
-            before=before, after=after, n_queries=0, n_pairs=0, n_train_pairs=0, seconds=0.0
-        )
+        _write_report(self.out, report)
         print_table(
-            f"held-out queries, the items shown for them; {history.steps} steps",
+            f"{report.n_queries} held-out queries, {report.n_pairs} pairs that were shown for them; trained on "
+            f"{report.n_train_pairs} pairs in {history.steps} of {history.planned} steps, {report.seconds:.0f} s",
             ("measure", "cosine before", "cross-encoder"),
             [(name, f"{one:.3f}", f"{two:.3f}") for name, one, two in report.rows()],
         )
         print(f"cross-encoder: {self.out}")
+
+
+def _write_report(folder: Path, report: RelevanceReport) -> None:
+    with atomic_path(folder / "report.json") as temporary:
+        temporary.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 def _is_first_process() -> bool:

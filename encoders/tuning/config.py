@@ -76,12 +76,15 @@ class TuningConfig:
     2022): that keeps what the model knew of queries the log says little about."""
     precision: Precision = "auto"
     """'auto' is bf16 where the GPU has it or the CPU multiplies it in hardware, else float32."""
+    stop_early: float = 0.0
+    """Share of the queries learned from that are kept back: where their loss no longer falls, training stops, and the
+    best weights are kept. 0 learns from all of them to the end."""
     checks: int = 8
-    """How often the held-out loss is taken, where held-out examples are given."""
+    """How often that loss is taken."""
     patience: int = 3
     """Checks without a better loss before training stops; the best weights are kept."""
     seed: int = 0
-    """Seed of sampling, order and dropout."""
+    """Seed of sampling, order and dropout; `finetune` puts its own here."""
 
     def __post_init__(self) -> None:
         for name in ("max_pairs", "items_per_query", "queries_per_batch", "accumulate", "checks", "patience"):
@@ -90,5 +93,9 @@ class TuningConfig:
         for name in ("learning_rate", "head_learning_rate", "temperature", "layer_decay"):
             if not getattr(self, name) > 0.0:
                 raise InputError(f"{name} is {getattr(self, name)}", where="TuningConfig", mend="above 0")
+        if not 0.0 <= self.stop_early < 1.0:
+            raise InputError(
+                f"stop_early is {self.stop_early}", where="TuningConfig", mend="a share from 0, below 1"
+            )
         if not 0.0 <= self.keep <= 1.0:
             raise InputError(f"keep is {self.keep}", where="TuningConfig", mend="a share from 0 to 1")

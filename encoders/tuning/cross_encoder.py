@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from behavior.errors import InputError
 from behavior.files import atomic_folder
+from encoders.batching import readable
 from encoders.bert import BertEncoder
 from encoders.groups import QueryGroup, draw_groups
 from encoders.tuning.batches import PairLookup, draw_batches
@@ -60,8 +61,8 @@ class CrossEncoder:
     def tokenize(self, queries: Sequence[str], items: Sequence[str]) -> dict[str, torch.Tensor]:
         """Token tensors of the pairs, on the CPU, each (n, L)."""
         batch = self.encoder.tokenizer(
-            list(queries),
-            list(items),
+            readable(queries, self.encoder.max_length),
+            readable(items, self.encoder.max_length),
             padding=True,
             truncation=True,
             max_length=self.encoder.max_length,
