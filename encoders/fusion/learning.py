@@ -7,14 +7,22 @@ information fusion", arXiv 1702.01992); a missing modality has `h_m = 0` and `g_
 
     click_logit = text_click_logit + (A q + a) . f + b
 
-and likewise for purchases with a map of their own. The text model stays as it is; with `f` appended to its item
-vectors and `A q + a` to its query vectors the sum is one dot product again (`RelevanceTables`).
+and likewise for purchases with a map of their own. A log has few queries, and maps from their vectors would learn each
+by heart: how freely the maps may differ from query to query, and how long they learn, is chosen on queries left out,
+and where nothing helps those the text model stays alone. What is learned tells apart the items that a shop shows for a
+query; of the others only the text speaks, so candidates come from the text model and the sum orders them.
+
+The text model stays as it is; with `f` appended to its item vectors and `A q + a` to its query vectors the sum is one
+dot product again (`RelevanceTables`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,15 +46,18 @@ class FusionConfig:
     width: int = 24
     """Width `H` of the fused vector."""
     steps: int = 120
-    """Full-batch steps of AdamW."""
+    """Full-batch steps of AdamW at most; no more are taken than queries left out profit from."""
     learning_rate: float = 0.01
-    """AdamW's, falling to zero by a cosine."""
-    decay: float = 0.3
-    """Weight decay: what the text model says stands unless the log speaks against it."""
+    """AdamW's."""
+    pulls: tuple[float, ...] = (3.0, 30.0, 300.0)
+    """Weight decays of the maps from queries, to choose from: the greater, the more alike all queries."""
+    validation: float = 0.25
+    """Share of the queries that chooses pull and steps; nought takes the first pull and all steps."""
     ranking_weight: float = 1.0
     """Weight of the listwise term beside the logistic ones."""
-    unshown_weight: float = 0.3
-    """Weight of an item not shown for the query, in the softmax."""
+    unshown_weight: float = 0.0
+    """Weight of an item not shown for the query, in the softmax. Above nought, numbers and behaviour learn what the
+    shop chose to show rather than what was clicked of it: the text model needs such items, these do not."""
     drop: float = 0.25
     """Share of an item's modalities hidden in a step, so that missing ones are nothing new."""
     folds: int = 4
@@ -99,6 +110,10 @@ class FusionModel:
     """A learned unit."""
 
     unit: GatedUnit
+    pull: float
+    """Weight decay of the maps from queries, as chosen."""
+    steps: int
+    """Steps, as chosen; 0: nothing that beats the text model on queries left out was found."""
 
     def gates(self, modalities: Modalities) -> NDArray[np.float32]:
         """How far each modality of each item is let through (I, M), 0 where it is missing."""
@@ -200,19 +215,70 @@ def fit_fusion(
         unit = GatedUnit(
             {n: folds[0].modalities.values[n].shape[1] for n in names}, query.shape[1], config.width
         )
-    losses = [_FoldLoss(base, query, fold, names, config) for fold in folds if fold.pairs.clicks.sum() > 0]
     generator = torch.Generator().manual_seed(config.seed)
-    optimiser = torch.optim.AdamW(unit.parameters(), lr=config.learning_rate, weight_decay=config.decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
-    unit.train()
-    for step in tqdm(range(config.steps), desc="fusion", leave=False, disable=None if progress else True):
+
+    def losses(pairs: Sequence[PairCounts]) -> list[_FoldLoss]:
+        return [
+            _FoldLoss(base, query, Fold(pairs=part, modalities=fold.modalities), names, config)
+            for part, fold in zip(pairs, folds, strict=True)
+            if part.clicks.sum() > 0
+        ]
+
+    asked = np.unique(np.concatenate([fold.pairs.query[fold.pairs.clicks > 0] for fold in folds]))
+    away = np.random.default_rng(config.seed).permutation(asked)[: round(config.validation * len(asked))]
+    pull, steps = config.pulls[0], config.steps
+    runs = 1 + (len(config.pulls) if len(away) else 0)
+    with tqdm(total=runs * steps, desc="fusion", leave=False, disable=None if progress else True) as bar:
+        if len(away):
+            is_away = [np.isin(fold.pairs.query, away) for fold in folds]
+            learn, watch = (
+                losses(
+                    [
+                        f.pairs.take(np.flatnonzero(rows == side))
+                        for f, rows in zip(folds, is_away, strict=True)
+                    ]
+                )
+                for side in (False, True)
+            )
+            curves = {
+                p: list(_train(copy.deepcopy(unit), learn, config, p, generator, bar, watch))
+                for p in config.pulls
+            }
+            pull = min(curves, key=lambda p: min(curves[p]))
+            steps = int(np.argmin(curves[pull]))  # nought of them is the text model alone
+        everything = losses([fold.pairs for fold in folds])
+        for _ in itertools.islice(_train(unit, everything, config, pull, generator, bar), steps + 1):
+            pass
+    unit.eval()
+    return FusionModel(unit=unit, pull=pull, steps=steps)
+
+
+def _train(
+    unit: GatedUnit,
+    losses: Sequence[_FoldLoss],
+    config: FusionConfig,
+    pull: float,
+    generator: torch.Generator,
+    bar: tqdm[Any],
+    watch: Sequence[_FoldLoss] = (),
+) -> Iterator[float]:
+    """Train `unit` in place; before every step and after the last, the mean loss of `watch` (0 without any)."""
+    groups: list[dict[str, Any]] = [
+        {"params": [unit.click.weight, unit.buy.weight], "weight_decay": pull},
+        {"params": [w for w in unit.parameters() if w is not unit.click.weight and w is not unit.buy.weight]},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=0.0)
+    for step in range(config.steps + 1):
+        with torch.no_grad():
+            yield float(np.mean([float(loss(unit)) for loss in watch])) if watch else 0.0
+        if step == config.steps:
+            return
+        unit.train()
         loss = losses[step % len(losses)](unit, generator)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        schedule.step()
-    unit.eval()
-    return FusionModel(unit=unit)
+        bar.update()
 
 
 def _tensors(modalities: Modalities, names: Sequence[str]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -255,9 +321,12 @@ class _FoldLoss:
             torch.from_numpy(v).float() for v in (pairs.clicks, pairs.misses, pairs.purchases)
         )
 
-    def __call__(self, unit: GatedUnit, generator: torch.Generator) -> torch.Tensor:
-        kept = torch.rand(self.known.shape, generator=generator) >= self.config.drop
-        fused, _ = unit(self.values, self.known * kept)  # (I, H)
+    def __call__(self, unit: GatedUnit, generator: torch.Generator | None = None) -> torch.Tensor:
+        """The loss; with a generator, some modalities are hidden."""
+        known = self.known
+        if generator is not None:
+            known = known * (torch.rand(known.shape, generator=generator) >= self.config.drop)
+        fused, _ = unit(self.values, known)  # (I, H)
         click = self.text + unit.click(self.query) @ fused.T  # (S, I)
         logit = click[self.row, self.column] + self.bias + unit.level[0]  # (P,)
         buy = self.text_buy + (unit.buy(self.query)[self.row] * fused[self.column]).sum(1) + unit.level[1]

@@ -145,7 +145,7 @@ def made_up(seed: int = 0):
 
 def test_each_query_learns_the_modality_that_decides_it_and_does_without() -> None:
     base, query, pairs, modalities, rate = made_up()
-    config = FusionConfig(width=8, steps=150, decay=0.0)
+    config = FusionConfig(width=8, steps=150, pulls=(0.0,), validation=0.0)
     model = fit_fusion(base, query, [Fold(pairs=pairs, modalities=modalities)], config, progress=False)
     tables = model.tables(base, query, modalities)
     score = tables.click_query @ tables.item.T
