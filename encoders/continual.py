@@ -132,7 +132,8 @@ def update(
         )
     learned_from, penalty = pairs, None
     # fit_projection pulls towards where it starts: last week's heads.
-    settings = replace(config.heads, identity_penalty=config.strength if config.way == "l2sp" else 0.0)
+    pull = config.strength * float(pairs.clicks.sum()) if config.way == "l2sp" else 0.0
+    settings = replace(config.heads, prior=pull)
     if config.way == "replay":
         learned_from = concatenate([known, pairs])
         settings = config.heads

@@ -22,7 +22,7 @@ __all__ = ["HeadConfig", "calibrate", "fit_empty_query", "fit_projection", "zero
 class HeadConfig:
     """How the projection and the two heads are learned.
 
-    Loss: `pointwise + ranking_weight * listwise + identity_penalty * |P - 1|^2`, with the pointwise logistic loss on
+    Loss: `pointwise + ranking_weight * listwise + prior / clicks * |P - 1|^2`, with the pointwise logistic loss on
     examined impressions, and listwise the cross-entropy between the debiased click rates of a query's items and the
     softmax of its scores over the whole catalogue, where items never shown for the query count `unshown_weight`
     each (they were not refused, only not shown).
@@ -36,8 +36,9 @@ class HeadConfig:
     """Weight of the listwise term."""
     unshown_weight: float = 0.3
     """Weight of an item not shown for the query, in the softmax."""
-    identity_penalty: float = 0.02
-    """Pull of the projection towards the identity: what keeps the pretrained geometry."""
+    prior: float = 150.0
+    """Pull of the projection towards where it starts, against the clicks of the log: what keeps the pretrained
+    geometry, the more so the less the log tells."""
 
 
 def zero_shot_heads(item: NDArray[np.float32], query: NDArray[np.float32], pairs: PairCounts) -> Heads:
@@ -165,9 +166,10 @@ def fit_projection(
         ranking = (surprise * query_share[row]).sum()
         return pointwise + 0.1 * purchase + config.ranking_weight * ranking
 
+    pull = config.prior / float(pairs.clicks.sum())
     for _ in tqdm(range(config.steps), desc="heads", leave=False, disable=None if progress else True):
         loss = adversarial_loss(data_loss, [q_raw], adversary or AdversaryConfig())
-        loss = loss + config.identity_penalty * (projection - start).square().sum()
+        loss = loss + pull * (projection - start).square().sum()
         if penalty is not None:
             loss = loss + penalty(projection, weights, bias)
         optimiser.zero_grad()

@@ -16,7 +16,7 @@ from encoders.heads import HeadConfig, fit_projection
 from encoders.pairs import PairCounts
 from encoders.relevance import Heads, project
 
-HEAD = HeadConfig(steps=40, learning_rate=0.02, identity_penalty=0.0)
+HEAD = HeadConfig(steps=40, learning_rate=0.02, prior=0.0)
 
 
 def world():
