@@ -81,7 +81,7 @@ def choose_estimator(
         if test is not None and test.p_value < (1 - level) / len(tests)
     }
     if not refuting:
-        return names[0], _why(usable[0]), ()
+        return names[0], _why(usable[0], tests), ()
     wanted = max((_ESTIMATORS[test.supported] for test in refuting.values()), key=_order)
     stronger = [entry for entry in usable if _order(entry.name) >= _order(wanted)]
     chosen = stronger[0] if stronger else usable[-1]
@@ -94,11 +94,23 @@ def choose_estimator(
         note += (
             f" {wanted.upper()}, which would not be biased, has no support here: believe no figure too much."
         )
-    return chosen.name, _why(chosen), (note,)
+    return chosen.name, _why(chosen, tests if stronger else {}), (note,)
 
 
-def _why(entry: EstimatorEntry) -> str:
-    return f"the least variable whose assumption ({entry.assumes}) this log does not refute"
+def _why(entry: EstimatorEntry, tests: Mapping[str, Disagreement]) -> str:
+    """Why this one, with the power of the test that its assumption passed: what it could not see is not refuted."""
+    if _ESTIMATORS["whole slate"] == entry.name:
+        return f"it assumes {entry.assumes}"
+    assumed = next((structure for structure, name in _ESTIMATORS.items() if name == entry.name), None)
+    powers = [step.power for test in tests.values() for step in test.steps if step.assumed == assumed]
+    if not powers:
+        return f"the least variable of those that fit; nothing here tests its assumption ({entry.assumes})"
+    relevant = next(test.relevant for test in tests.values())
+    little = "" if max(powers) >= 0.8 else ", so that this proves little"
+    return (
+        f"the least variable whose assumption ({entry.assumes}) this log does not refute; a bias of "
+        f"{relevant:.0%} of the value would have been seen with a chance of {max(powers):.0%} at most{little}"
+    )
 
 
 def _order(name: str) -> int:

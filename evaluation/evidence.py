@@ -95,11 +95,27 @@ class Evidence:
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of the rows behind a figure."""
         lines = []
+        shown = self.steps.item >= 0  # (M, K)
+        room = (self.observation.candidates >= 0).sum(axis=1)  # (M,)
         if self.left_out:
             whole = self.left_out + self.steps.n_steps
             lines.append(
-                f"{self.left_out} of {whole} logged steps state no propensity and are left out; the figure speaks for "
-                "the others only."
+                f"{self.left_out} of {whole} logged {'impressions' if self.single else 'pages'} state no propensity "
+                "and are left out; the figures speak for the others only."
+            )
+        if self.cascade is None and not self.single:
+            unknown = int((shown & np.isnan(self.steps.cascade_propensity)).any(axis=1).sum())
+            if unknown:
+                lines.append(
+                    f"{unknown} of {self.steps.n_steps} pages state no cascade_propensity (that of the page down to "
+                    "each position), so nothing tests what SNIIPS assumes, and RIPS, SIPS and their like are left "
+                    "out: complete the column, or leave out the pages that lack it."
+                )
+        short = int((shown.sum(axis=1) < np.minimum(room, shown.shape[1])).sum())
+        if short and not self.single:
+            lines.append(
+                f"{short} of {self.steps.n_steps} pages show fewer items than they have room and candidates for: the "
+                "positions left empty are taken to stay empty under the policies judged, and earn nothing."
             )
         if self.slates.outside:
             lines.append(

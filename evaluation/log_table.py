@@ -17,11 +17,12 @@ from rich.text import Text
 
 from behavior.files import atomic_path
 from evaluation.estimators.registry import entry_of
-from evaluation.formatting import count, number, plus_minus
+from evaluation.formatting import count, number, percent, plus_minus
 from evaluation.intervals import Interval
 from evaluation.log_judgement import Figure, LogJudgement
 
 if TYPE_CHECKING:
+    from evaluation.disagreement import Disagreement
     from evaluation.log_verdict import LogVerdict
 
 __all__ = [
@@ -34,7 +35,9 @@ __all__ = [
     "write_judgement",
 ]
 
-_WIDTH = 120
+_WIDEST = 10_000
+_NORMALISED = {"pdis": "wpdis"}
+"""Self-normalised forms that are not called `sn...`."""
 _FILES = ("off_policy.json", "off_policy.csv")
 
 
@@ -57,10 +60,11 @@ def judgement_table(found: LogJudgement) -> Table:
 def judgement_notes(found: LogJudgement) -> tuple[str, ...]:
     """How to read the table."""
     lines = [
-        f"From the log: clicks + {found.purchase_weight:g} x purchases a {found.per}, on {found.n_pages:,} held-out "
+        f"From the log: clicks + {found.purchase_weight:g} x purchases a {found.per}, on {found.n_pages:,} logged "
         f"{found.per}s of {found.n_users:,} users; ± is half a {found.level:.0%} interval over users; gain: against "
         f"the policy that made the log ({plus_minus(found.logged)}), on the same {found.per}s. `?`: doubtful; in "
-        "brackets: no support; neither is ranked. ESS: effective number of users."
+        "brackets: no support; neither is ranked. ESS: effective number of users; outside: share of the policy's "
+        "choices that the log seems never to show (1 less the least mean weight)."
     ]
     if found.simulated or found.truth is not None:
         lines.append("Simulators and the true store: score per session, of users who never were in the log.")
@@ -70,10 +74,12 @@ def judgement_notes(found: LogJudgement) -> tuple[str, ...]:
 def print_judgement(found: LogJudgement, verdict: LogVerdict, console: Console | None = None) -> None:
     """The table, its notes, the verdict, and the warnings in red."""
     console = console or Console()
-    before = console.width
+    before, table = console.width, judgement_table(found)
     try:
-        console.width = max(before, _WIDTH)  # a narrower terminal wraps, and loses no figure
-        console.print(judgement_table(found), crop=False)
+        # Rich would cut figures to fit; a narrower terminal merely wraps. First as wide as any table, to be measured.
+        console.width = _WIDEST
+        console.width = max(before, table.__rich_measure__(console, console.options).maximum)
+        console.print(table, crop=False)
     finally:
         console.width = before
     for note in (*judgement_notes(found), *found.remarks):
@@ -138,7 +144,34 @@ def judgement_to_json(found: LogJudgement, verdict: LogVerdict) -> dict[str, Any
         "truth": None
         if found.truth is None
         else {name: _interval(outcome.interval("score")) for name, outcome in found.truth.outcomes.items()},
+        "disagreement": {
+            name: _disagreement(one.disagreement)
+            for name, one in found.policies.items()
+            if one.disagreement is not None
+        },
         "notes": list(found.notes),
+        "remarks": list(found.remarks),
+    }
+
+
+def _disagreement(test: Disagreement) -> dict[str, Any]:
+    """The test of whether estimators under different assumptions on users agree, with its power."""
+    return {
+        "p_value": _finite(test.p_value),
+        "supported": test.supported,
+        "words": test.words,
+        "relevant": test.relevant,
+        "steps": [
+            {
+                "assumed": step.assumed,
+                "against": step.against,
+                "difference": _interval(step.difference),
+                "p_value": _finite(step.p_value),
+                "power": _finite(step.power),
+                "detectable": _finite(step.detectable),
+            }
+            for step in test.steps
+        ],
     }
 
 
@@ -161,10 +194,10 @@ def write_judgement(found: LogJudgement, verdict: LogVerdict, folder: Path) -> t
 
 
 def judgement_columns(found: LogJudgement) -> Iterator[tuple[str, dict[str, str]]]:
-    """Headings and cells by policy: the estimator of the ranking first, then the other self-normalised ones."""
-    names = [found.chosen] if found.chosen else []
-    names += [n for n in _estimators(found) if n not in names and _known(n) and entry_of(n).normalised]
-    names += [n for n in _estimators(found) if n not in names and not _known(n)]
+    """Headings and cells by policy, the estimator of the ranking first; plain forms only without a normalised one."""
+    every = _estimators(found)
+    names = [found.chosen] if found.chosen in every else []
+    names += [n for n in every if n not in names and _NORMALISED.get(n, f"sn{n}") not in every]
     for position, estimator in enumerate(names):
         cells = {name: _cell(found.figure(name, estimator)) for name in found.policies}
         per = next(
@@ -182,6 +215,10 @@ def judgement_columns(found: LogJudgement) -> Iterator[tuple[str, dict[str, str]
             yield (
                 "largest\nweight",
                 {n: "" if f is None else number(f.diagnostics.max_weight, 2) for n, f in figures.items()},
+            )
+            yield (
+                "outside",
+                {n: "" if f is None else percent(f.diagnostics.outside) for n, f in figures.items()},
             )
     for simulator, result in found.simulated.items():
         spread = found.spread.get(simulator, {})
@@ -241,6 +278,7 @@ def _figure_record(figure: Figure) -> dict[str, Any]:
         "mean_weight": _finite(found.mean_weight.value),
         "top_share": _finite(found.top_share),
         "outside_support": _finite(found.outside),
+        "reward_outside_support": _finite(found.unused_reward),
     }
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from scipy.special import stdtrit
 
 from evaluation.formatting import number
 from evaluation.intervals import Interval
 from evaluation.log_judgement import Figure, LogJudgement
+
+if TYPE_CHECKING:
+    from evaluation.outcomes import OnlineResult
 
 __all__ = ["LogVerdict", "judge_judgement"]
 
@@ -19,8 +22,8 @@ class LogVerdict:
     """The finding."""
 
     answer: Literal["yes", "perhaps", "no"]
-    """Whether the best policy deserves an A/B test by this log: surely better than the policy that made it ('yes'),
-    not told apart from it or not to be believed ('perhaps'), surely worse ('no')."""
+    """Whether the best policy deserves an A/B test by this log: surely better than the policy that made it ('yes');
+    not told apart from it, or some not to be believed ('perhaps'); all judged and surely worse ('no')."""
     headline: str
     """One sentence."""
     lines: tuple[str, ...]
@@ -60,7 +63,8 @@ def judge_judgement(found: LogJudgement, *, seed: int = 0) -> LogVerdict:
         )
         return LogVerdict(
             answer="perhaps",
-            headline=f"The log cannot say: no figure can be believed{rest}. A log with more exploration would.",
+            headline=f"The log cannot say: no figure can be believed{rest}. A log of more users, or with more "
+            "exploration, might.",
             lines=(found.why_chosen.capitalize() + ".",) if found.why_chosen else (),
             warnings=warnings,
         )
@@ -83,21 +87,31 @@ def judge_judgement(found: LogJudgement, *, seed: int = 0) -> LogVerdict:
             f"({number(chosen.corrected.low)} to {number(chosen.corrected.high)})."
         )
     lines += _simulated(found, best)
+    if figure.per == "page":
+        lines.append(
+            "All this is about single pages in states that the log holds: whether a policy keeps its users for more of "
+            "them is not in it (simulators, and the estimator fqe, speak of sessions)."
+        )
     answer: Literal["yes", "perhaps", "no"]
+    shop = f"a {figure.per} than the policy that made the log"
+    others = [name for name in found.policies if name not in names]
+    unsaid = f" Of {', '.join(others)} it says nothing that can be believed." if others else ""
     if gain.low > 0:
+        answer, headline = "yes", f"{best} deserves an A/B test: it surely earns more {shop}."
+    elif gain.high < 0 and not others:
         answer, headline = (
-            "yes",
-            f"{best} deserves an A/B test: it is surely better than the policy that made the log.",
+            "no",
+            f"No policy is worth a test: even the best surely earns less {shop}.",
         )
     elif gain.high < 0:
         answer, headline = (
-            "no",
-            "No policy is worth a test: even the best is surely worse than the one that made the log.",
+            "perhaps",
+            f"No policy that this log can judge is worth a test: even {best} surely earns less {shop}.{unsaid}",
         )
     else:
         answer, headline = (
             "perhaps",
-            f"No policy is surely better than the one that made the log; {best} has the largest estimate.",
+            f"No policy surely earns more {shop}; {best} has the largest estimate.{unsaid}",
         )
     return LogVerdict(answer=answer, headline=headline, lines=tuple(lines), warnings=warnings)
 
@@ -123,25 +137,42 @@ def _warnings(found: LogJudgement) -> tuple[str, ...]:
         if high and best is not None:
             text += f" It is above that of {names[0]} ({number(best.value)}) and is not ranked."
         (loud if high else quiet).append(text)
-    beside = [f"{name}: {text}" for name, one in found.policies.items() for text in one.warnings]
+    judged = [one for one in found.policies.values() if one.figures]
+    beside = []
+    for name, one in found.policies.items():
+        for text in one.warnings:
+            # What concerns all is said once.
+            common = len(judged) > 1 and all(text in other.warnings for other in judged)
+            beside.append(text if common or text in found.notes else f"{name}: {text}")
     return tuple(dict.fromkeys([*loud, *quiet, *found.notes, *beside]))
 
 
 def _simulated(found: LogJudgement, best: str) -> list[str]:
     lines = []
     for simulator, result in found.simulated.items():
-        scores = {name: float(outcome.score.mean()) for name, outcome in result.outcomes.items()}
-        if len(scores) > 1:
-            first = max(scores, key=lambda name: scores[name])
+        if len(result.outcomes) > 1:
+            first, unsure = _highest(result, found.level)
             same = "the same" if first == best else f"not {best}"
-            lines.append(f"In the simulator {simulator}, {first} has the highest score: {same}.")
+            lines.append(
+                f"In the simulator {simulator}, {first} has the highest score per session: {same}{unsure}."
+            )
     if found.truth is not None and len(found.truth.outcomes) > 1:
-        scores = {name: float(outcome.score.mean()) for name, outcome in found.truth.outcomes.items()}
-        first = max(scores, key=lambda name: scores[name])
+        first, unsure = _highest(found.truth, found.level)
+        score = float(found.truth[first].score.mean())
         lines.append(
-            f"In the true store, {first} has the highest score per session ({number(scores[first])})."
+            f"In the true store, {first} has the highest score per session ({number(score)}){unsure}."
         )
     return lines
+
+
+def _highest(result: OnlineResult, level: float) -> tuple[str, str]:
+    """Who has the highest score, and from whom that cannot be told apart on the same users (for all at once)."""
+    scores = {name: float(outcome.score.mean()) for name, outcome in result.outcomes.items()}
+    first = max(scores, key=lambda name: scores[name])
+    others = [name for name in scores if name != first]
+    shared = 1 - (1 - level) / len(others)
+    near = [name for name in others if not result.difference(first, name, level=shared).low > 0]
+    return first, f"; not surely above {', '.join(near)}" if near else ""
 
 
 def _simultaneous(interval: Interval, count: int) -> Interval:

@@ -67,10 +67,12 @@ class Selection:
             if not others
             else f"{len(others)} other{'s' if len(others) > 1 else ''} cannot be ruled out ({', '.join(others)})"
         )
+        # Resamples cannot show what is rarer than one of them.
+        risk = f"{self.risk:.0%}" if self.risk >= 0.01 else "below 1%"
         return (
-            f"{self.best} has the largest estimate of {len(self.names)}; another one is better with probability "
-            f"{self.risk:.0%}, and choosing it costs {self.regret[at]:.3g} on average if so weighed. At "
-            f"{self.level:.0%} for all pairs at once, {rest}."
+            f"{self.best} has the largest estimate of {len(self.names)}; the probability that another one is better "
+            f"is {risk}, and the expected loss by choosing it is {self.regret[at]:.2g}. At {self.level:.0%} for all "
+            f"pairs at once, {rest}."
         )
 
 

@@ -59,10 +59,10 @@ def pbm_ips(
 def snpbm_ips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, examination: ArrayLike
 ) -> Estimate:
-    """Self-normalised PBM-IPS: each position's weighted clicks over its mean weight; arguments as for `pbm_ips`.
+    """Self-normalised PBM-IPS, `sum_ik(w_ik r_ik) / sum_i(sum_k theta_k w_ik / sum_k theta_k)`.
 
-    A position's weights do not average 1 by themselves (an item may move to another position), only their sum
-    weighted by examination does: `sum_k theta_k w_k` over `sum_k theta_k`. That is what is divided by.
+    A position's weights do not average 1 by themselves (an item may move to another position); the mean of a page's
+    weights by examination does, and is what is divided by. Consistent; assumptions and arguments as for `pbm_ips`.
     """
     return _position_based("SNPBM-IPS", reward, logging, evaluation, examination, normalise=True)
 

@@ -122,9 +122,10 @@ def test_a_run_is_judged_by_its_own_held_out_part(
     assert {row["policy"] for row in found["figures"]} == {"small", "small, sampled", "log"}
     assert set(found["simulated"]["pbm"]) == set(found["truth"]) == {"small", "small, sampled", "log"}
     ours = next(r for r in found["figures"] if (r["policy"], r["estimator"]) == ("log", "sniips"))
-    table = json.loads((run / "table.json").read_text())
-    wanted = next(row for row in table["rows"] if row["policy"] == "behavior")["off_policy"]
-    assert ours["value"] == pytest.approx(wanted), "the command agrees with the run's own judgement"
+    own = json.loads((run / "off_policy.json").read_text())
+    wanted = next(r for r in own["figures"] if (r["policy"], r["estimator"]) == ("behavior", "sniips"))
+    assert ours["value"] == pytest.approx(wanted["value"]), "the command agrees with the run's own judgement"
+    assert ours["trust"] == wanted["trust"]
     assert main([*words, "--part", "all"]) == 2
     assert "it was trained on them" in capsys.readouterr().err
     assert main([*words, "--part", "all", "--allow-trained-on"]) == 0
