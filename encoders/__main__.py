@@ -13,6 +13,7 @@ from encoders.commands.evaluate import Evaluate
 from encoders.commands.explain import Explain
 from encoders.commands.export import Export
 from encoders.commands.finetune import Finetune
+from encoders.commands.finetune_federated import FinetuneFederated
 from encoders.commands.finetune_private import FinetunePrivate
 from encoders.commands.fuse import Fuse
 from encoders.commands.robustness import Robustness
@@ -22,6 +23,7 @@ from encoders.commands.update import Update
 Command = (
     Annotated[Finetune, tyro.conf.subcommand("finetune")]
     | Annotated[FinetunePrivate, tyro.conf.subcommand("finetune-private")]
+    | Annotated[FinetuneFederated, tyro.conf.subcommand("finetune-federated")]
     | Annotated[Update, tyro.conf.subcommand("update")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]

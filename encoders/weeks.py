@@ -21,12 +21,11 @@ from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from encoders.cache import encode_cached
 from encoders.continual import ContinualConfig, ContinualState, load_state, save_state, start_state, update
-from encoders.features import RelevanceTables
 from encoders.heads import fit_empty_query
 from encoders.known_queries import KnownQueriesConfig, fit_known_queries
 from encoders.measures.beside import Beside, beside
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position, merged
-from encoders.relevance import KnownQueries, RelevanceModel, project, tables_from_vectors
+from encoders.relevance import KnownQueries, RelevanceModel, raw_tables
 from encoders.storage import read_npz, write_npz
 from encoders.text import catalog_texts
 
@@ -176,7 +175,9 @@ def add_week(
         known=offsets,
         spelling=model.spelling,
     )
-    before, after = (_tables(given, item, query, week.queries) for given in (model, new))
+    before, after = (
+        raw_tables(item, query, given.heads, given.known, week.queries) for given in (model, new)
+    )
     earlier = merged(kept.put_by)
     gone = earlier.take(~np.isin(earlier.query, week.train.query))
     report = tuple(
@@ -241,13 +242,6 @@ def _vectors(
     query = encode_cached(model.encoder, model.read(catalog, week.queries), model.cache, progress=False)
     query[[not text.strip() for text in week.queries]] = 0.0
     return item, query
-
-
-def _tables(
-    model: RelevanceModel, item: NDArray[np.float32], query: NDArray[np.float32], queries: Sequence[str]
-) -> RelevanceTables:
-    item, query = (project(vectors, model.heads.projection) for vectors in (item, query))
-    return tables_from_vectors(item, query, model.heads, model.known, queries)
 
 
 def _kept_on(kept: Kept, week: _Week, state: ContinualState, config: ContinualConfig) -> Kept:

@@ -144,9 +144,8 @@ def _print(rows: list[Beside], fused: FusedRelevance, n_pairs: int) -> None:
         ("modality", "columns", "items that have it", "mean gate"),
         [(name, str(columns), f"{items:,}", f"{gate:.2f}") for name, columns, items, gate in _known(fused)],
     )
-    measures = list(rows[0].after)
     print_table(
-        f"{n_pairs:,} pairs of the log's last sessions; in brackets the gain over text alone, 95 % interval",
-        ("learned with", *measures),
-        [(row.name, *(row.cell(measure) for measure in measures)) for row in rows],
+        f"{n_pairs:,} pairs of the log's last sessions",
+        ("learned with", "measure", "text alone", "fused", "gain, 95 % interval"),
+        [(row.name, *cells) for row in rows for cells in row.rows()],
     )

@@ -91,18 +91,10 @@ class Update:
                 "measured": [row.as_dict() for row in report],
             }
             (folder / "update.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        measures = list(dict.fromkeys(name for row in report for name in row.after))
         print_table(
-            "last sessions of each week, learned from by neither; in brackets the gain with its 95 % interval",
-            ("measured on", "queries", "model", *measures),
-            [
-                cells
-                for row in report
-                for cells in (
-                    (row.name, f"{row.n_queries:,}", "old", *(_value(row.before, m) for m in measures)),
-                    ("", "", "new", *(row.cell(m) for m in measures)),
-                )
-            ],
+            "last sessions of each week, learned from by neither model",
+            ("measured on", "queries", "measure", "old", "new", "gain, 95 % interval"),
+            [(row.name, f"{row.n_queries:,}", *cells) for row in report for cells in row.rows()],
         )
         print(f"relevance model: {self.out}: {kept.state.weeks} weeks, {len(kept.queries):,} queries known")
 
@@ -117,10 +109,6 @@ class Update:
             return None
         catalog = self.earlier_catalog or self.source.catalog
         return self._read(replace(self.source, data=self.earlier, catalog=catalog))
-
-
-def _value(values: dict[str, float], measure: str) -> str:
-    return f"{values[measure]:.3f}" if measure in values else ""
 
 
 def _held(kept: Kept, way: str, *, started: bool) -> str:

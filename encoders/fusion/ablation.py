@@ -31,7 +31,7 @@ def ablate(
     without: bool = True,
     progress: bool = True,
 ) -> Iterator[Beside]:
-    """The text model, the fusion, and the fusion learned without each of its modalities, each beside the text model.
+    """The fusion, and the fusion learned without each of its modalities, each beside the text model alone.
 
     Args:
         log: What `fused` was fitted to.
@@ -41,11 +41,10 @@ def ablate(
         later: Pairs of later sessions, of queries with a text.
         config: As `fused` was learned.
         truth: True relevance (Q, I), where it is known.
-        without: Learn the fusion anew without each modality; otherwise the first two rows are all.
+        without: Learn the fusion anew without each modality; otherwise the first row is all.
         progress: Show bars.
     """
     base = log.text.tables(catalog, queries, progress=False)
-    yield beside("text", base, base, later, truth)
     yield beside("all", base, fused.tables(catalog, queries, progress=False), later, truth)
     names = fused.modalities.names
     for name in names if without and len(names) > 1 else ():

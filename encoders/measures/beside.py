@@ -28,8 +28,8 @@ class Beside:
     after: dict[str, float]
     """The model's."""
     gains: dict[str, tuple[float, float, float]]
-    """After less before by measure, and both ends of its 95 % bootstrap interval over queries. Empty where both are one
-    model, and without the library ir-measures."""
+    """After less before by measure, and both ends of its 95 % bootstrap interval over queries. Empty without the
+    library ir-measures."""
     n_pairs: int
     """Pairs measured on."""
     n_queries: int
@@ -39,11 +39,17 @@ class Beside:
         """Plain values for JSON."""
         return asdict(self)
 
-    def cell(self, measure: str) -> str:
-        """The model's value with its gain, to be printed."""
-        value = f"{self.after[measure]:.3f}" if measure in self.after else ""
-        gain = self.gains.get(measure)
-        return value if gain is None else f"{value} ({gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}])"
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """(measure, before, after, gain with its interval) as text, one for each measure of both."""
+        return [
+            (measure, f"{value:.3f}", f"{self.after[measure]:.3f}", _interval(self.gains.get(measure)))
+            for measure, value in self.before.items()
+            if measure in self.after
+        ]
+
+
+def _interval(gain: tuple[float, float, float] | None) -> str:
+    return "" if gain is None else f"{gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}]"
 
 
 def beside(
@@ -58,14 +64,13 @@ def beside(
     Args:
         name: See `Beside`.
         before: The other model.
-        after: The model; the same object as `before` for a line of its own.
+        after: The model.
         pairs: Pairs (P) that neither was trained on, of queries with a text, none twice.
         truth: True relevance (Q, I), where it is known.
     """
     gains = {}
-    one = dict(named_rows(judge_tables(before, pairs, truth=truth)))
-    other = one if after is before else dict(named_rows(judge_tables(after, pairs, truth=truth)))
-    if HAS_LIBRARY and pairs.n_pairs and after is not before:
+    one, other = (dict(named_rows(judge_tables(tables, pairs, truth=truth))) for tables in (before, after))
+    if HAS_LIBRARY and pairs.n_pairs:
         found = compare_tables(before, after, pairs, truth=truth)
         for measure in one:
             row = found.row(measure)

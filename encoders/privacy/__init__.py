@@ -6,9 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from encoders.privacy.federated import FederatedConfig, Shop, federate, shops_of, update_adapter
+    from encoders.privacy.federated import (
+        FederatedConfig,
+        Shop,
+        check_flower,
+        federate,
+        shops_of,
+        update_adapter,
+    )
     from encoders.privacy.finetuning import finetune_private
-    from encoders.privacy.private import PrivacyConfig, PrivacyReport, new_adapter, train_adapter
+    from encoders.privacy.private import PrivacyConfig, PrivacyReport, new_adapter, promise, train_adapter
     from encoders.privacy.users import UserPairs, pairs_by_user
 
 _HOME = {
@@ -17,10 +24,12 @@ _HOME = {
     "PrivacyReport": "private",
     "Shop": "federated",
     "UserPairs": "users",
+    "check_flower": "federated",
     "federate": "federated",
     "finetune_private": "finetuning",
     "new_adapter": "private",
     "pairs_by_user": "users",
+    "promise": "private",
     "shops_of": "federated",
     "train_adapter": "private",
     "update_adapter": "federated",
@@ -32,10 +41,12 @@ __all__ = [
     "PrivacyReport",
     "Shop",
     "UserPairs",
+    "check_flower",
     "federate",
     "finetune_private",
     "new_adapter",
     "pairs_by_user",
+    "promise",
     "shops_of",
     "train_adapter",
     "update_adapter",

@@ -7,6 +7,7 @@ a virtual environment of its own; the two sides speak through a folder:
     folder/federated.json   rounds, sizes, training
     folder/catalog.npz      item vectors (public), the weights to start from
     folder/shop_<n>.npz     one shop's log and the vectors of its queries; read by that shop's client alone
+    folder/rounds.txt       rounds that are done
     folder/weights.npz      the average after the last round, written by `encoders.privacy.flower_app`
 """
 
@@ -16,12 +17,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from behavior.errors import InputError
 from encoders.privacy.adapter import Adapter
@@ -30,8 +34,10 @@ from encoders.privacy.users import UserPairs
 from encoders.storage import write_npz
 
 __all__ = [
+    "FLOWER",
     "FederatedConfig",
     "Shop",
+    "check_flower",
     "federate",
     "get_weights",
     "read_folder",
@@ -40,6 +46,12 @@ __all__ = [
     "update_adapter",
     "write_folder",
 ]
+
+FLOWER = (
+    "an environment of its own: python -m venv flower; "
+    "flower/bin/pip install 'flwr[simulation]' torch safetensors pandas pyarrow tqdm; then name flower/bin/python"
+)
+"""How to make it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +101,50 @@ def set_weights(adapter: Adapter, weights: Sequence[NDArray[np.float32]]) -> Non
 
 
 def update_adapter(
-    adapter: Adapter, shop: Shop, item: NDArray[np.float32], config: FederatedConfig, *, round_number: int
+    adapter: Adapter,
+    shop: Shop,
+    item: NDArray[np.float32],
+    config: FederatedConfig,
+    *,
+    round_number: int,
+    shop_number: int,
 ) -> int:
     """One shop's share of a round: `adapter` learns from its log, in place. The number of its people, its weight."""
-    local = replace(config.local, seed=config.local.seed + 1_000_003 * round_number)
-    train_adapter(adapter, shop.pairs, item, shop.query, local, progress=False)
+    # No two shops or rounds draw the same noise: whoever sees two weights with the same would take one from the other.
+    entropy = np.random.SeedSequence([config.local.seed, round_number, shop_number])
+    local = replace(config.local, seed=int(entropy.generate_state(1, np.uint64)[0]) >> 1)
+    train_adapter(adapter, shop.pairs, item, shop.query, local, runs=config.rounds, progress=False)
     return shop.pairs.n_users
+
+
+def check_flower(python: Path | str, *, private: bool = False) -> None:
+    """See that `python` can run federated rounds, before minutes are spent on what comes first.
+
+    Args:
+        python: The interpreter of an environment that has `flwr[simulation]` and torch.
+        private: Whether shops make a promise to their people, which needs Opacus there, too.
+
+    Raises:
+        InputError: It is not there, or lacks a library.
+    """
+    needed = ["flwr", "ray", "torch", "safetensors", "pandas", "tqdm", *(["opacus"] if private else [])]
+    asked = f"import importlib.util as u; print(*[n for n in {needed!r} if u.find_spec(n) is None])"
+    try:
+        done = subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise InputError(
+            f"this Python cannot be run: {error.strerror}", where=str(python), mend=FLOWER
+        ) from error
+    if done.returncode != 0:
+        raise InputError(
+            f"this Python does not run: {_last_line(done.stderr)}", where=str(python), mend=FLOWER
+        )
+    if done.stdout.strip():
+        raise InputError(
+            f"the environment of this Python lacks {', '.join(done.stdout.split())}",
+            where=str(python),
+            mend=FLOWER + ("; with an epsilon, opacus as well" if private else ""),
+        )
 
 
 def federate(
@@ -105,6 +155,7 @@ def federate(
     *,
     folder: Path,
     python: Path | str = sys.executable,
+    progress: bool = True,
 ) -> Adapter:
     """Average what `shops` learn, by Flower's simulation.
 
@@ -115,6 +166,7 @@ def federate(
         config: Rounds and training.
         folder: Where the two sides meet; empty or absent.
         python: The interpreter of an environment that has `flwr[simulation]` and torch.
+        progress: Show a bar of rounds.
 
     Raises:
         InputError: That environment lacks Flower, or the simulation failed.
@@ -128,23 +180,41 @@ def federate(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_worker_niceness": "0",
     }
-    done = subprocess.run(
-        [str(python), "-m", "encoders.privacy.flower_app", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    if done.returncode != 0 or not (folder / "weights.npz").is_file():
-        said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        raise InputError(
-            f"the federated rounds did not end well: {said}",
-            where=str(python),
-            mend="an environment of its own: pip install 'flwr[simulation]' torch safetensors pandas; name its Python",
-        )
+    command = [str(python), "-m", "encoders.privacy.flower_app", str(folder)]
+    # Into files: a full pipe that nobody reads would stop the simulation.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+") as errors:
+        try:
+            running = subprocess.Popen(command, stdout=out, stderr=errors, env=environment)
+        except OSError as error:
+            raise InputError(
+                f"this Python cannot be run: {error.strerror}", where=str(python), mend=FLOWER
+            ) from error
+        try:
+            _watch(running, folder / "rounds.txt", config.rounds, progress=progress)
+        finally:
+            if running.poll() is None:  # stopped from the keyboard
+                running.terminate()
+                running.wait()
+        errors.seek(0)
+        said = _last_line(errors.read())
+    if running.returncode != 0 or not (folder / "weights.npz").is_file():
+        raise InputError(f"the federated rounds did not end well: {said}", where=str(python), mend=FLOWER)
     with np.load(folder / "weights.npz") as stored:
         set_weights(adapter, [stored[f"weight_{n}"] for n in range(len(stored.files))])
     return adapter
+
+
+def _watch(running: subprocess.Popen[bytes], done: Path, rounds: int, *, progress: bool) -> None:
+    """Wait for the simulation, and show which round it is in."""
+    with tqdm(total=rounds, desc="rounds", leave=False, disable=None if progress else True) as bar:
+        while running.poll() is None:
+            time.sleep(0.2)
+            if done.is_file():
+                bar.update(len(done.read_text(encoding="utf-8").splitlines()) - bar.n)
+
+
+def _last_line(said: str) -> str:
+    return (said.strip().splitlines() or ["nothing was said"])[-1]
 
 
 def write_folder(

@@ -40,7 +40,9 @@ def main(folder: Path) -> None:
             config, _, adapter, item, shop = read_folder(folder, self.number)
             assert shop is not None
             set_weights(adapter, parameters)
-            weight = update_adapter(adapter, shop, item, config, round_number=int(given["round"]))
+            weight = update_adapter(
+                adapter, shop, item, config, round_number=int(given["round"]), shop_number=self.number
+            )
             return get_weights(adapter), weight, {}
 
     class Keep(FedAvg):  # type: ignore[misc, unused-ignore]
@@ -55,6 +57,8 @@ def main(folder: Path) -> None:
                 write_npz(
                     folder / "weights.npz", {f"weight_{n}": np.asarray(a) for n, a in enumerate(arrays)}
                 )
+            with (folder / "rounds.txt").open("a", encoding="utf-8") as done:
+                done.write(f"{server_round}\n")
             return parameters, metrics
 
     def client_fn(context: Context) -> Any:

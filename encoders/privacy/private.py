@@ -29,7 +29,7 @@ from behavior.errors import InputError
 from encoders.privacy.adapter import Adapter, make_batch, public_basis, user_losses
 from encoders.privacy.users import UserPairs
 
-__all__ = ["PrivacyConfig", "PrivacyReport", "new_adapter", "train_adapter"]
+__all__ = ["PrivacyConfig", "PrivacyReport", "new_adapter", "promise", "train_adapter"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class PrivacyReport:
     sample_rate: float
     """Probability with which a person is drawn in a step."""
     steps: int
-    """Steps."""
+    """Steps, of all runs together."""
     n_users: int
     """People."""
     accountant: str
@@ -110,6 +110,7 @@ def train_adapter(
     query: NDArray[np.float32],
     config: PrivacyConfig,
     *,
+    runs: int = 1,
     progress: bool = True,
 ) -> PrivacyReport:
     """Train `adapter` in place, so that `config.epsilon` holds for every person of `pairs`.
@@ -119,17 +120,16 @@ def train_adapter(
         pairs: What people saw and did.
         item: Raw vectors (I, D).
         query: Raw vectors (Q, D).
-        config: The promise, and how to train.
+        config: The promise, and how to train; another seed for each of several runs.
+        runs: Times that this is done with the same people; the promise is that of all of them together.
         progress: Show a bar.
 
     Raises:
         InputError: The extra `privacy` is not installed, or the promise cannot be kept with so few people.
     """
     U = pairs.n_users
-    rate = min(1.0, config.users_per_step / U)
-    steps = max(1, math.ceil(config.epochs / rate))
-    delta = config.delta if config.delta is not None else 0.1 / U
-    noise = 0.0 if config.epsilon is None else _noise(config.epsilon, delta, rate, steps)
+    promised = promise(U, config, runs=runs)
+    rate, steps, noise = promised.sample_rate, promised.steps // runs, promised.noise_multiplier
     optimiser: torch.optim.Optimizer = torch.optim.AdamW(
         [
             {"params": [adapter.mix.weight], "weight_decay": config.decay},
@@ -138,7 +138,6 @@ def train_adapter(
         lr=config.learning_rate,
     )
     model: torch.nn.Module = adapter
-    spent = None
     if config.epsilon is not None:
         model, optimiser = _made_private(adapter, optimiser, config, noise, rate * U)
     rng, basis = np.random.default_rng([config.seed, 1]), adapter.basis.numpy()
@@ -158,17 +157,29 @@ def train_adapter(
                 parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))  # type: ignore[attr-defined]
         optimiser.step()
     if config.epsilon is not None:
-        spent = _spent(noise, rate, steps, delta)
         model.to_standard_module()  # type: ignore[operator]
     adapter.eval()
+    return promised
+
+
+def promise(n_users: int, config: PrivacyConfig, *, runs: int = 1) -> PrivacyReport:
+    """What `runs` runs of `train_adapter` on the same `n_users` people promise to each of them.
+
+    Raises:
+        InputError: As `train_adapter`.
+    """
+    rate = min(1.0, config.users_per_step / n_users)
+    steps = runs * max(1, math.ceil(config.epochs / rate))
+    delta = config.delta if config.delta is not None else 0.1 / n_users
+    noise = 0.0 if config.epsilon is None else _noise(config.epsilon, delta, rate, steps)
     return PrivacyReport(
-        epsilon=spent,
+        epsilon=None if config.epsilon is None else _spent(noise, rate, steps, delta),
         delta=delta,
         noise_multiplier=noise,
         max_norm=config.max_norm,
         sample_rate=rate,
         steps=steps,
-        n_users=U,
+        n_users=n_users,
         accountant="none" if config.epsilon is None else "Opacus, Renyi differential privacy",
     )
 

@@ -224,10 +224,10 @@ def test_what_a_shop_needs_goes_through_the_folder(tmp_path) -> None:
     for ours, theirs in zip(get_weights(start), get_weights(adapter), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert isinstance(shop, Shop)
-    assert update_adapter(adapter, shop, item, again, round_number=1) == shops[2].pairs.n_users
+    assert update_adapter(adapter, shop, item, again, round_number=1, shop_number=2) == shops[2].pairs.n_users
     direct = new_adapter(item, 4, given.local)
     set_weights(direct, get_weights(start))
-    update_adapter(direct, shops[2], item, given, round_number=1)
+    update_adapter(direct, shops[2], item, given, round_number=1, shop_number=2)
     for ours, theirs in zip(get_weights(direct), get_weights(adapter), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-7)
 
@@ -258,12 +258,11 @@ def test_flower_averages_as_by_hand(tmp_path) -> None:
     weights = get_weights(new_adapter(item, 4, given.local))
     for number in (1, 2):
         learned = []
-        for shop in shops:
+        for place, shop in enumerate(shops):
             adapter = new_adapter(item, 4, given.local)
             set_weights(adapter, weights)
-            learned.append(
-                (update_adapter(adapter, shop, item, given, round_number=number), get_weights(adapter))
-            )
+            people = update_adapter(adapter, shop, item, given, round_number=number, shop_number=place)
+            learned.append((people, get_weights(adapter)))
         total = sum(people for people, _ in learned)
         weights = [sum(people * w[n] for people, w in learned) / total for n in range(len(weights))]
     for ours, theirs in zip(get_weights(averaged), weights, strict=True):
