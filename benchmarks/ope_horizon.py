@@ -6,14 +6,20 @@
    policies judged lean towards a public column of the items (its standard deviation is 1) by a little. Effective
    number of sessions behind the weight of the first pages, for slates of 3, 5 and 10.
 2. The registered task in which what lures clicks drives users away. Policies that lean towards lures or towards
-   good items, each judged from fresh logs; the truth from the environment.
+   good items, each judged from fresh logs; the truth from the environment. Fitted Q evaluation with and without sums
+   over what the session has been like so far.
+
+`--write-docs` measures nothing: it writes the tables of docs/estimators-sessions.md anew from
+benchmarks/results/ope_horizon.json.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +31,9 @@ from agents.base import Draw
 from agents.plackett_luce import log_cascade
 from agents.score_policy import ScorePolicy
 from behavior import Catalog, LoggedSteps
+from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
+from benchmarks.speed.docs import RESULTS, fill_blocks
 from encoders.features import FeatureTables
 from envs.core import SlateCore
 from envs.observation import Observation
@@ -36,18 +44,21 @@ from envs.toy import toy_world
 from envs.world import TaskConfig, World
 from evaluation.estimators import effective_sample_size, pdis, session_dr, session_wdr, sniips, wpdis
 from evaluation.fqe import FqeConfig, fitted_q_evaluation
+from evaluation.fqe.history import FADING
 from evaluation.intervals import Interval, estimate_interval
 from evaluation.logged_actions import logged_slates
 from evaluation.online import evaluate_online
 from simulators.shopper import Shopper
 
-__all__ = ["measure"]
+__all__ = ["measure", "table_of_estimators", "table_of_weights"]
 
 TASK = "SlateRank-Satisfaction-v0"
 LEANINGS = (0.1, 0.25, 0.5, 1.0)
 SLATES = (3, 5, 10)
 PAGES = 10
 N_SESSIONS = 1000
+JUDGED = (("popularity", 1.0), ("popularity", 0.25), ("rating", 0.25), ("rating", 1.0))
+_DOCUMENT = RESULTS.parents[1] / "docs" / "estimators-sessions.md"
 
 
 class Leaning(ScorePolicy):
@@ -83,6 +94,8 @@ class HorizonOptions(Options):
     """Users that each policy serves for the truth."""
     boosted_logs: int = 0
     """How many of them are judged by boosted trees as well, which takes minutes."""
+    write_docs: bool = False
+    """Measure nothing; write the tables of the docs anew."""
 
 
 def weights_by_page(slate_size: int, weight: float, seed: int) -> NDArray[np.float64]:
@@ -123,8 +136,11 @@ def judgements(
     assert slates.cascade_evaluation is not None
     cascade = slates.cascade_logging, slates.cascade_evaluation
     page = cascade[0][:, -1], cascade[1][:, -1]
-    fitted = fitted_q_evaluation(
-        policy, steps, world.features, task, config=FqeConfig(), at_limit="stop", progress=False
+    fitted, bare = (
+        fitted_q_evaluation(
+            policy, steps, world.features, task, at_limit="stop", history=history, progress=False
+        )
+        for history in (FADING, ())
     )
     session, step, q, v = steps.session, steps.step, fitted.q, fitted.v
     found = {
@@ -147,6 +163,7 @@ def judgements(
         ),
         **{name: estimate_interval(estimate) for name, estimate in found.items()},
         "FQE linear": fitted.interval,
+        "FQE linear, no history": bare.interval,
     }
     if boosted:
         config = FqeConfig(regressor="boosted", tolerance=0.02)
@@ -176,8 +193,7 @@ def _part_one(options: HorizonOptions) -> Iterator[Case]:
 
 def _part_two(options: HorizonOptions) -> Iterator[Case]:
     world, task = make_task(TASK)
-    leanings = [("popularity", 1.0), ("popularity", 0.25), ("rating", 0.25), ("rating", 1.0)]
-    judged = {p.name: p for p in (Leaning(world.features, *leaning) for leaning in leanings)}
+    judged = {p.name: p for p in (Leaning(world.features, *leaning) for leaning in JUDGED)}
     logged = Leaning(world.features, "rating", 0.0)
     n_users = 300 if options.quick else options.truth_users
     online = evaluate_online(judged, world, task, n_users=n_users, first_user=10_000_000)
@@ -212,9 +228,71 @@ def _part_two(options: HorizonOptions) -> Iterator[Case]:
         yield case(f"{estimator}: rank correlation with the truth", float(np.mean(ranks)), "Spearman's rho")
 
 
-def measure(options: HorizonOptions) -> dict[str, object]:
+def measure(options: HorizonOptions) -> dict[str, Any]:
     """Both parts."""
+    if options.write_docs:
+        return _write_docs()
     return result("ope_horizon", [*_part_one(options), *_part_two(options)], packages=("numpy", "scipy"))
+
+
+def table_of_weights(found: dict[str, Any]) -> str:
+    """The first part as Markdown: a line for each size of slates and lean."""
+    value = {row["case"]: row["value"] for row in found["cases"]}
+    lines = [
+        "| slate | lean | 1 page | 2 pages | 5 pages | 10 pages | least and most of the logs, 10 pages |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for slate_size in SLATES:
+        for weight in LEANINGS:
+            what = f"slates of {slate_size}, leaning {weight:g}"
+            cells = [_count(value[f"{what}: effective sessions after {n} pages"]) for n in (1, 2, 5, 10)]
+            ends = [_count(value[f"{what}: {end} after 10 pages"]) for end in ("least", "most")]
+            lines.append(f"| {slate_size} | {weight:g} | {' | '.join(cells)} | {' to '.join(ends)} |")
+    return "\n".join(lines)
+
+
+def table_of_estimators(found: dict[str, Any]) -> str:
+    """The second part as Markdown: the truth, then means over the logs for each estimator."""
+    value = {row["case"]: row["value"] for row in found["cases"]}
+    policies = [f"{column} {weight:+g}" for column, weight in JUDGED]
+    marks = ": rank correlation with the truth"
+    estimators = [name.removesuffix(marks) for name in value if name.endswith(marks)]
+    page = [f"{value[f'{p}: truth, a page']:.2f}" for p in policies]
+    session = [f"**{value[f'{p}: truth']:.1f}**" for p in policies]
+    lines = [
+        f"| | {' | '.join(policies)} | error | rank correlation | intervals that hold the truth |",
+        "|---|" + "---:|" * (len(policies) + 3),
+        f"| truth, a page | {' | '.join(page)} | | | |",
+        f"| **truth, a session** | {' | '.join(session)} | | | |",
+    ]
+    for name in estimators:
+        means = [f"{value[f'{name}: {p}: mean']:.1f}" for p in policies]
+        error = float(np.sqrt(np.mean([value[f"{name}: {p}: error"] ** 2 for p in policies])))
+        cases = round(value[f"{name}: logs"] * len(policies))
+        held = round(value[f"{name}: intervals that hold the truth"] * cases)
+        lines.append(
+            f"| {name} | {' | '.join(means)} | {error:.1f} | {value[name + marks]:+.2f} | {held} of {cases} |"
+        )
+    return "\n".join(lines)
+
+
+def _count(sessions: float) -> str:
+    return f"{sessions:.0f}" if sessions >= 20 else f"{sessions:.1f}"
+
+
+def _write_docs() -> dict[str, Any]:
+    kept = RESULTS / "ope_horizon.json"
+    if not kept.is_file():
+        raise InputError(
+            "there is no result to write from",
+            where=str(kept),
+            mend="run python -m benchmarks.ope_horizon with --json",
+        )
+    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    fill_blocks(
+        _DOCUMENT, {"ope-horizon-weights": table_of_weights(found), "ope-horizon": table_of_estimators(found)}
+    )
+    return found
 
 
 if __name__ == "__main__":

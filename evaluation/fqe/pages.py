@@ -1,12 +1,13 @@
 """A log and a policy as fitted Q evaluation wants them: features of sessions and pages, and the policy's own pages.
 
 A page is described by the features of its items, averaged by how much each position is looked at: a linear value is
-then a sum over items, as in SlateQ's decomposition (Ie et al., IJCAI 2019). The session's state, how alike the items
-are, and all of it times the share of pages left stand beside them.
+then a sum over items, as in SlateQ's decomposition (Ie et al., IJCAI 2019). The session's state, its history
+(`evaluation.fqe.history`), how alike the items are, and all of it times the share of pages left stand beside them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,9 +19,11 @@ from behavior.steps import LoggedSteps
 from evaluation.fqe.config import FqeConfig, FqeResult
 from evaluation.fqe.data import FqeData
 from evaluation.fqe.evaluate import fitted_q
+from evaluation.fqe.history import FADING, LOOK_DECAY, fading_sums, page_traits
 
 if TYPE_CHECKING:
     from agents.base import Policy
+    from agents.offline.transitions import LogTransitions
     from agents.page_features import PageInputs
     from encoders.features import CandidateTable, FeatureTables
     from envs.observation import Observation
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fitted_q_evaluation", "page_data"]
 
-_LOOK_DECAY = 0.7  # a position k is looked at about (k + 1)^-0.7 as often as the first
 _OWN_CHANCE = 0x5E55_0000  # keys of the policy's draws here, apart from those that logs are usually made with
 
 
@@ -42,6 +44,7 @@ def fitted_q_evaluation(
     candidates: CandidateTable | None = None,
     n_draws: int = 4,
     at_limit: Literal["bootstrap", "stop"] = "bootstrap",
+    history: Sequence[float] = FADING,
     progress: bool = True,
 ) -> FqeResult:
     """What a session is worth under `policy`, by the task's score, fitted to a log.
@@ -60,6 +63,8 @@ def fitted_q_evaluation(
         n_draws: Pages drawn from the policy at each observation; 1 where two draws agree on the first pages.
         at_limit: What a session that reached the step limit, or was cut off, is worth afterwards: 'bootstrap': what the
             values say, as if it went on; 'stop': nothing, the value of sessions that are cut off there.
+        history: At which rates sums over the session's earlier pages fade, of what was shown, clicked and bought; ():
+            nothing but the observation.
         progress: Whether to show a bar.
 
     Raises:
@@ -75,6 +80,7 @@ def fitted_q_evaluation(
         n_draws=n_draws,
         at_limit=at_limit,
         average=config.linear,
+        history=history,
         seed=config.seed,
         progress=progress,
     )
@@ -91,6 +97,7 @@ def page_data(
     n_draws: int = 4,
     at_limit: Literal["bootstrap", "stop"] = "bootstrap",
     average: bool = False,
+    history: Sequence[float] = FADING,
     batch: int = 1024,
     seed: int = 0,
     progress: bool = True,
@@ -134,7 +141,11 @@ def page_data(
         context_size=transitions.observation.context.shape[1],
         memory=task.memory,
     )
-    parts = [(transitions.observation, np.arange(M)), (transitions.next_observation, cut)]
+    before, after = fading_sums(_traits(transitions, item, purchase, features), session, history)
+    parts = [
+        (transitions.observation, before, np.arange(M)),
+        (transitions.next_observation, after, cut),
+    ]
     shown: list[NDArray[np.float64]] = []
     own: list[NDArray[np.float64]] = []
     with tqdm(
@@ -147,16 +158,18 @@ def page_data(
         draws = (
             1 if _deterministic(policy, transitions.observation, task.slate_size, batch, seed) else n_draws
         )
-        for observation, rows in parts:
+        for observation, past, rows in parts:
             for start in range(0, rows.size, batch):
                 at = rows[start : start + batch]
                 seen = observation.take(at)
                 inputs = page(_tensors(seen))
                 if observation is transitions.observation:
-                    shown.append(_slate_features(inputs, transitions.actions[at], seen))
+                    shown.append(_slate_features(inputs, transitions.actions[at], seen, past[at]))
                 drawn = np.stack(
                     [
-                        _slate_features(inputs, _draw(policy, seen, at, task.slate_size, seed, j), seen)
+                        _slate_features(
+                            inputs, _draw(policy, seen, at, task.slate_size, seed, j), seen, past[at]
+                        )
                         for j in range(draws)
                     ],
                     axis=1,
@@ -196,13 +209,30 @@ def _tensors(observation: Observation) -> dict[str, Any]:
     return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in observation.as_dict().items()}
 
 
-def _slate_features(inputs: PageInputs, slates: NDArray[np.int64], seen: Observation) -> NDArray[np.float64]:
-    """(b, D) of the session and of the page `slates` (b, K), -1 where a position is unknown."""
+def _traits(
+    transitions: LogTransitions,
+    item: NDArray[np.int32],
+    purchase: NDArray[np.uint8],
+    features: FeatureTables,
+) -> NDArray[np.float64]:
+    """(M, C) of the logged pages."""
+    actions = transitions.actions
+    relevance = np.take_along_axis(transitions.observation.scores, np.maximum(actions, 0), axis=1)
+    K = item.shape[1]  # pages of the log may be shorter than the task's
+    return page_traits(
+        item, transitions.click[:, :K], purchase, np.where(actions >= 0, relevance, 0.0)[:, :K], features
+    )
+
+
+def _slate_features(
+    inputs: PageInputs, slates: NDArray[np.int64], seen: Observation, past: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(b, D) of the session, its `past` (b, H), and the page `slates` (b, K), -1 where a position is unknown."""
     import torch
 
     known = torch.from_numpy(slates >= 0)
     page = inputs.shown(torch.from_numpy(np.maximum(slates, 0)))
-    look = (torch.arange(slates.shape[1]) + 1.0) ** -_LOOK_DECAY * known  # (b, K)
+    look = (torch.arange(slates.shape[1]) + 1.0) ** -LOOK_DECAY * known  # (b, K)
     share = look / look.sum(1, keepdim=True).clamp_min(1e-9)
     mean = torch.bmm(share.unsqueeze(1), page.candidates).squeeze(1)  # (b, C)
     square = torch.bmm(share.unsqueeze(1), page.candidates.square()).squeeze(1)
@@ -212,4 +242,5 @@ def _slate_features(inputs: PageInputs, slates: NDArray[np.int64], seen: Observa
     alike = centre.square().sum(1, keepdim=True)  # mean cosine of the page's items, positions weighed
     left = torch.from_numpy(seen.progress[:, 1:2])  # share of the session's pages that are left
     parts = (inputs.state, mean, square, clicks, alike, left * mean, left * alike, left * inputs.state)
-    return np.asarray(torch.cat(parts, dim=1).double().numpy(), np.float64)
+    now = torch.cat(parts, dim=1).double().numpy()
+    return np.concatenate([now, past, seen.progress[:, 1:2] * past], axis=1)
