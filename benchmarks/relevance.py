@@ -20,9 +20,10 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from benchmarks.common import Options, case, main, result
 from benchmarks.speed.docs import RESULTS, fill_blocks
+from encoders.cache import EmbeddingCache, encode_cached
+from encoders.distillation import DistilConfig, distil
 from encoders.features import RelevanceTables
 from encoders.finetuning import FinetuneConfig, held_out_queries
 from encoders.heads import HeadConfig, calibrate, fit_projection, zero_shot_heads
@@ -38,10 +41,14 @@ from encoders.known_queries import KnownQueriesConfig, fit_known_queries
 from encoders.pairs import PairCounts, count_pairs, examination_by_position
 from encoders.relevance import Heads, project, tables_from_vectors
 from encoders.report import judge_tables
-from encoders.text import catalog_texts
+from encoders.spelling import read_as
+from encoders.text import TextEncoder, catalog_texts
 from encoders.tuning.config import TuningConfig
 from encoders.tuning.debiasing import Debias, debiased_counts
 from encoders.tuning.examples import Examples
+
+if TYPE_CHECKING:
+    from encoders.bert import BertEncoder
 
 __all__ = ["RelevanceOptions", "measure", "tables_of"]
 
@@ -57,7 +64,7 @@ _CLICKS_ALONE = KnownQueriesConfig(shown_gain=0.0, prior=2.0, ranking_weight=3.0
 class RelevanceOptions(Options):
     """How much to train."""
 
-    max_pairs: int = 1_000
+    max_pairs: int = 4_000
     """Pairs that go through the BERT in each row that trains its weights."""
     keep: float = 0.5
     """Share of the old weights in the average at the end."""
@@ -74,7 +81,10 @@ class Demo:
     valid: LoggedSteps
     later: PairCounts  # of the last part of the log, which nothing was fitted to
     item: Floats  # (I, D)
-    query: Floats  # (Q, D)
+    query: Floats  # (Q, D), of the queries as they are written
+    encoder: BertEncoder
+    cache: EmbeddingCache
+    read: list[str]  # (Q,), the queries with their spelling put right
     new: NDArray[np.int64]  # rows of the queries held out of training
     known: NDArray[np.int64]  # rows of the others that have a text
 
@@ -102,7 +112,6 @@ def measure(options: RelevanceOptions) -> dict[str, Any]:
 def _open(*, quick: bool) -> Demo:
     from behavior import split_steps_by_time
     from encoders.bert import BertEncoder
-    from encoders.cache import EmbeddingCache, encode_cached
     from store import StoreConfig, open_store
 
     shop = open_store(StoreConfig.tiny() if quick else StoreConfig())
@@ -122,6 +131,9 @@ def _open(*, quick: bool) -> Demo:
         later=later.take(np.asarray(query[later.query].any(axis=1), np.bool_)),
         item=item,
         query=query,
+        encoder=encoder,
+        cache=cache,
+        read=read_as(encoder, shop.catalog, FinetuneConfig().item_columns, shop.queries),
         new=np.flatnonzero(out),
         known=np.flatnonzero(~out & query.any(axis=1)),
     )
@@ -142,19 +154,34 @@ def _ways(demo: Demo, options: RelevanceOptions) -> list[dict[str, Any]]:
     plain = tables_from_vectors(demo.item, demo.query, heads)
     add("zero-shot", plain, time.perf_counter() - began)
     began = time.perf_counter()
-    learned = fit_projection(heads, demo.item, demo.query, counts, HeadConfig())
-    vectors = project(demo.item, learned.projection), project(demo.query, learned.projection)
-    add("layers on top", tables_from_vectors(*vectors, learned), time.perf_counter() - began)
-    known = fit_known_queries(learned, demo.item, demo.query, demo.shop.queries, counts, KnownQueriesConfig())
-    both = tables_from_vectors(*vectors, learned, known, demo.shop.queries)
-    add("layers and known queries (the default)", both, time.perf_counter() - began)
+    add("layers on top", _layers(demo, demo.item, demo.query, counts), time.perf_counter() - began)
+    began = time.perf_counter()
+    query = _encoded(demo, demo.encoder, demo.read)
+    spelt = _layers(demo, demo.item, query, counts)
+    add("layers on top, spelling put right", spelt, time.perf_counter() - began)
+    default = _layers(demo, demo.item, query, counts, known=True)
+    add("the same and known queries (the default)", default, time.perf_counter() - began)
+    began = time.perf_counter()
+    # Held-out queries teach the pupil nothing, not even by their texts.
+    items, seen = catalog_texts(demo.shop.catalog), [demo.read[q] for q in demo.known]
+    pupil = distil(
+        demo.encoder, items, seen, DistilConfig(epochs=1 if options.quick else 5), cache=demo.cache
+    )
+    small = _encoded(demo, pupil, items)
+    taught = _layers(demo, small, query, counts, known=True)
+    add("the default, items by a distilled encoder", taught, time.perf_counter() - began)
+    began = time.perf_counter()
+    taught = _layers(demo, small, _encoded(demo, pupil, demo.read), counts, known=True)
+    add("the default, items and queries by it", taught, time.perf_counter() - began)
     if options.quick:
         return rows
     tower = TuningConfig(max_pairs=options.max_pairs, keep=options.keep)
     whole = replace(tower, purchase="entire_space", task_weights="uncertainty")
     for name, config in (
-        ("all weights", tower),
-        ("all weights, multi-task (ESMM, learned weights of tasks)", whole),
+        ("BERT tuned: all weights", tower),
+        ("BERT tuned: all weights, multi-task (ESMM, learned weights of tasks)", whole),
+        ("BERT tuned: last 2 layers", replace(tower, way="last")),
+        ("BERT tuned: LoRA", replace(tower, way="lora", learning_rate=10.0 * tower.learning_rate)),
     ):
         began = time.perf_counter()
         add(name, _tuned(demo, counts, heads, config), time.perf_counter() - began)
@@ -165,6 +192,24 @@ def _ways(demo: Demo, options: RelevanceOptions) -> list[dict[str, Any]]:
     row = {"model": "cross-encoder on the first 20", "seconds": time.perf_counter() - began}
     rows.append(row | {"new queries": _judged(values["cross-encoder"], values["zero-shot"], "new queries")})
     return rows
+
+
+def _encoded(demo: Demo, encoder: TextEncoder, texts: Sequence[str]) -> Floats:
+    """Vectors (n, D), zeros for empty texts."""
+    vectors = encode_cached(encoder, list(texts), demo.cache)
+    return vectors * np.array([[bool(text.strip())] for text in texts], np.float32)
+
+
+def _layers(
+    demo: Demo, item: Floats, query: Floats, counts: PairCounts, *, known: bool = False
+) -> RelevanceTables:
+    """Layers learned on top of vectors, and vectors of the log's own queries where `known`."""
+    learned = fit_projection(zero_shot_heads(item, query, counts), item, query, counts, HeadConfig())
+    vectors = project(item, learned.projection), project(query, learned.projection)
+    if not known:
+        return tables_from_vectors(*vectors, learned)
+    own = fit_known_queries(learned, item, query, demo.shop.queries, counts, KnownQueriesConfig())
+    return tables_from_vectors(*vectors, learned, own, demo.shop.queries)
 
 
 def _examples(demo: Demo, counts: PairCounts) -> Examples:
