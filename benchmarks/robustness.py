@@ -2,13 +2,14 @@
 
 Trained on the queries that are not held out (70 %) of demo stores, measured on the held-out ones by true relevance:
 zero-shot; heads; heads trained with misspelt and shortened copies of the queries; heads trained against an adversary
-that moves the query vectors (FGM, PGD).
+that moves the query vectors (FGM, PGD); heads behind a corrector of spelling (`encoders.spelling`).
 
 `python -m benchmarks.robustness [--quick] [--json FILE]`
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections import defaultdict
@@ -20,6 +21,7 @@ import numpy as np
 from benchmarks.common import Case, Options, main, result
 from benchmarks.texts.shop import ShopTexts, over_seeds, read_shop
 from encoders.cache import EmbeddingCache, encode_cached
+from encoders.finetuning import FinetuneConfig
 from encoders.heads import HeadConfig, fit_projection, zero_shot_heads
 from encoders.pairs import PairCounts, concatenate
 from encoders.relevance import Heads
@@ -31,12 +33,13 @@ from encoders.robustness import (
     misspell,
     perturb,
 )
+from encoders.spelling import read_as
 from encoders.text import TextEncoder
 from store.vocabulary import synonyms_of_titles
 
 __all__ = ["HARDENED", "RobustnessOptions", "measure"]
 
-HARDENED = ("heads, changed copies", "heads, FGM", "heads, PGD")
+HARDENED = ("heads, changed copies", "heads, FGM", "heads, PGD", "heads, spelling put right")
 """Ways that are to make the heads robust."""
 
 
@@ -59,6 +62,8 @@ def measure(options: RobustnessOptions) -> dict[str, Any]:
     for seed in range(1 if options.quick else options.seeds):
         shop = read_shop(encoder, quick=options.quick, seed=seed)
         ways = _train(shop, encoder, options, found)
+        columns = FinetuneConfig().item_columns
+        read = functools.partial(read_as, encoder, shop.store.catalog, columns)
         for way, heads in ways.items():
             report = measure_robustness(
                 encoder,
@@ -70,6 +75,7 @@ def measure(options: RobustnessOptions) -> dict[str, Any]:
                 rows=shop.unseen,
                 synonyms=synonyms_of_titles(),
                 config=RobustnessConfig(seed=seed),
+                read=read if way == HARDENED[3] else None,
                 cache=EmbeddingCache(),
                 progress=False,
             )
@@ -125,6 +131,7 @@ def _train(
             start, shop.item, query, pairs, config, adversary=adversary, progress=False
         )
         found[f"{name}: training"].append(time.perf_counter() - began)
+    ways[HARDENED[3]] = ways["heads"]
     return ways
 
 
