@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
 from evaluation.estimators.blocks import Given, estimate_rows
-from evaluation.estimators.checks import numbers
+from evaluation.estimators.checks import array_of, numbers
 from evaluation.estimators.result import Estimate
 from evaluation.estimators.tuning import TuneConfig, Tuned, tune_slope
 from evaluation.estimators.weighting import weighted_estimate
@@ -75,7 +75,7 @@ def _adaptive(
     normalise: bool,
 ) -> Estimate:
     r = numbers(reward, "reward", 2, name)
-    which = np.asarray(behaviour)
+    which = array_of(behaviour, "behaviour", name)
     if len(logging) != len(evaluation) or not logging:
         raise InputError(
             f"{len(logging)} logged and {len(evaluation)} evaluation probabilities",
@@ -111,7 +111,7 @@ def _chosen(
     """(n, K) of each position the probability that its behaviour asks for."""
     out = np.empty(shape)
     for number, values in enumerate(arrays):
-        array = np.asarray(values, np.float64)
+        array = array_of(values, f"{argument} of behaviour {number}", name)
         if array.shape not in (shape, shape[:1]):
             raise InputError(
                 f"`{argument}` of behaviour {number} has shape {array.shape} for rewards {shape}",

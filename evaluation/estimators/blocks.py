@@ -7,6 +7,7 @@ their rounding errors kept (Knuth's two-sum; Ogita, Rump, Oishi, SIAM J. Sci. Co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -14,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from behavior.errors import InputError
 from evaluation.estimators.result import Estimate
 
 __all__ = [
@@ -161,7 +163,16 @@ def estimate_rows(name: str, rows: Rows) -> Estimate:
         w, numerator, denominator = rows.block(part)
         weight.add(_sums(w))
         square.add(_sums(np.square(w)))
-        largest = max(largest, float(w.max()))
+        peak = float(w.max())
+        if not math.isfinite(peak):
+            row = part.start + int((~np.isfinite(w)).any(axis=1).argmax())
+            raise InputError(
+                "an importance weight is beyond the range of numbers: a logged propensity next to 0",
+                where=f"{name}, row {row}",
+                mend="Correct the log: what was shown cannot have been that unlikely. For long pages use weights of "
+                "items (IIPS), not of whole pages.",
+            )
+        largest = max(largest, peak)
         top.add(_sums(numerator))
         if denominator is None:
             moments.add(_row_sums(numerator))

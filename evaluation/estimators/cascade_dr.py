@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from behavior.errors import InputError
 from evaluation.estimators.blocks import Block, estimate_rows
 from evaluation.estimators.checks import (
+    array_of,
     check_actions,
     check_distribution,
     check_probabilities,
@@ -240,14 +241,14 @@ def _tables(
     normalise: bool,
 ) -> Estimate:
     r, b, e, mask = _inputs(name, reward, logging, evaluation, shown)
-    dist, q = np.asarray(evaluation_dist), np.asarray(q_hat)
+    dist, q = array_of(evaluation_dist, "evaluation_dist", name), array_of(q_hat, "q_hat", name)
     if q.ndim != 3 or q.shape != dist.shape or q.shape[:2] != r.shape:
         raise InputError(
             f"`q_hat` {q.shape} and `evaluation_dist` {dist.shape} for rewards {r.shape}",
             where=name,
             mend="Pass both as (n, K, A): a value and a probability for each item at each position.",
         )
-    chosen = np.asarray(action)
+    chosen = array_of(action, "action", name)
     check_same_rows(name, reward=r, action=chosen)
     return estimate_rows(name, _Tables(name, r, b, e, chosen, dist, q, mask, normalise))
 

@@ -12,6 +12,7 @@ from behavior.errors import InputError
 __all__ = [
     "SLACK",
     "SupportWarning",
+    "array_of",
     "check_actions",
     "check_distribution",
     "check_finite",
@@ -42,11 +43,7 @@ def numbers(values: ArrayLike, name: str, ndim: int, where: str) -> NDArray[np.f
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"`{name}` is not an array of numbers: {error}",
-            where=where,
-            mend="Pass numbers; pad short pages to one length and pass `shown`.",
-        ) from error
+        raise _no_array(name, where, error) from error
     if array.ndim != ndim:
         raise InputError(
             f"`{name}` has shape {array.shape}, expected {_SHAPES[ndim]}",
@@ -54,6 +51,23 @@ def numbers(values: ArrayLike, name: str, ndim: int, where: str) -> NDArray[np.f
             mend="Use the single-impression estimators for 1-d rewards and the slate ones for 2-d rewards.",
         )
     return array
+
+
+def array_of(values: ArrayLike, name: str, where: str, *, numeric: bool = True) -> NDArray[Any]:
+    """`values` as an array of the type that they have; lists of different lengths, or text for numbers, are refused."""
+    try:
+        array: NDArray[Any] = np.asarray(values)
+        return array if not numeric or array.dtype.kind in "fiub" else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise _no_array(name, where, error) from error
+
+
+def _no_array(name: str, where: str, error: Exception) -> InputError:
+    return InputError(
+        f"`{name}` is not an array of numbers: {error}",
+        where=where,
+        mend="Pass numbers; pad short pages to one length and pass `shown`.",
+    )
 
 
 def _refuse(
@@ -188,7 +202,7 @@ def check_shown(values: ArrayLike, shape: tuple[int, ...], *, where: str) -> NDA
     Raises:
         InputError: Another shape, not booleans, or a row that shows nothing.
     """
-    shown = np.asarray(values)
+    shown = array_of(values, "shown", where, numeric=False)
     if shown.dtype != np.bool_ or shown.shape != shape:
         raise InputError(
             f"`shown` is {shown.dtype} of shape {shown.shape}, expected booleans of shape {shape}",
@@ -221,7 +235,7 @@ def check_actions(
     Raises:
         InputError: Another shape, not whole numbers, outside the range, or an item twice in a slate.
     """
-    action = np.asarray(values)
+    action = array_of(values, "action", where)
     if action.dtype.kind not in "iu" or action.shape != shape:
         raise InputError(
             f"`action` is {action.dtype} of shape {action.shape}, expected whole numbers of shape {shape}",

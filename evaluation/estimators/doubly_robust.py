@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
 from evaluation.estimators.blocks import Given, estimate_rows
-from evaluation.estimators.checks import check_finite, check_probabilities, check_same_rows
+from evaluation.estimators.checks import array_of, check_finite, check_probabilities, check_same_rows
 from evaluation.estimators.result import Estimate, ratio_estimate
 from evaluation.estimators.single import importance_weights
 
@@ -166,7 +166,7 @@ def item_numbers(
     action: ArrayLike, *, n: int, n_items: int, where: str, name: str = "action", choice: bool = True
 ) -> NDArray[np.intp]:
     """Numbers (n,) within 0 to A - 1; where `choice`, a log that shows a single item is refused."""
-    shown = np.asarray(action)
+    shown = array_of(action, name, where)
     if shown.shape != (n,) or not np.issubdtype(shown.dtype, np.integer):
         raise InputError(
             f"`{name}` has shape {shown.shape} and type {shown.dtype}, expected ({n},) whole numbers",
@@ -194,7 +194,7 @@ def item_distribution(
     values: ArrayLike, *, n: int, n_items: int, name: str, where: str
 ) -> NDArray[np.float64]:
     """Probabilities (A,) or (n, A) that sum to 1 over the items."""
-    ndim = 1 if np.ndim(values) == 1 else 2
+    ndim = 1 if array_of(values, name, where).ndim == 1 else 2
     shares = check_probabilities(values, name=name, ndim=ndim, positive=False, where=where)
     wanted = (n_items,) if ndim == 1 else (n, n_items)
     if shares.shape != wanted:

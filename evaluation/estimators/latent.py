@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
-from evaluation.estimators.checks import check_probabilities
+from evaluation.estimators.checks import array_of, check_probabilities
 from evaluation.estimators.result import Estimate
 from evaluation.estimators.weighting import weighted_estimate
 
@@ -51,7 +51,7 @@ def _latent(
         reward,
         logging,
         evaluation,
-        reward_ndim=2 if np.ndim(reward) == 2 else 1,
+        reward_ndim=2 if array_of(reward, "reward", name).ndim == 2 else 1,
         propensity_ndim=1,
         normalise=normalise,
     )
@@ -70,7 +70,7 @@ def latent_probabilities(probability: ArrayLike, abstraction: ArrayLike) -> NDAr
     where = "latent_probabilities"
     p = check_probabilities(probability, name="probability", ndim=2, positive=False, where=where)
     _sums_to_one(p, "probability", where)
-    z = np.asarray(abstraction)
+    z = array_of(abstraction, "abstraction", where)
     if z.shape[:1] != p.shape[1:] or z.ndim > 2 or (z.ndim == 1 and z.dtype.kind not in "iu"):
         raise InputError(
             f"`abstraction` is {z.dtype} of shape {z.shape} for {p.shape[1]} slates",

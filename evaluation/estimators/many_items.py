@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
-from evaluation.estimators.checks import check_finite, check_reward
+from evaluation.estimators.checks import array_of, check_finite, check_reward
 from evaluation.estimators.doubly_robust import corrected, item_distribution, item_numbers
 from evaluation.estimators.result import Estimate
 from evaluation.estimators.single import given_weights, weighted_mean
@@ -86,13 +86,14 @@ def cluster_weights(
         InputError: Shapes that do not go together, no distribution, or a row that the log could not hold.
     """
     where = "cluster_weights"
-    if np.ndim(clusters) != 1:
+    labels = array_of(clusters, "clusters", where, numeric=False)
+    if labels.ndim != 1 or any(label is None for label in labels):
         raise InputError(
-            f"`clusters` has shape {np.shape(clusters)}, expected (items,)",
+            f"`clusters` has shape {labels.shape}, expected (items,), with a label for each",
             where=where,
             mend="Pass one label per item.",
         )
-    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    _, cluster = np.unique(labels, return_inverse=True)
     shown, b, e = _policies(where, action, logging, evaluation, cluster.shape[0])
     worn = cluster[shown]  # (n,)
     top, bottom = np.empty(shown.shape[0]), np.empty(shown.shape[0])
@@ -121,7 +122,8 @@ def category_weights(
         InputError: As for `cluster_weights`.
     """
     where = "category_weights"
-    n_items = np.shape(probability)[0] if np.ndim(probability) == 2 else -1
+    probability = array_of(probability, "probability", where)
+    n_items = probability.shape[0] if probability.ndim == 2 else -1
     if n_items < 1:
         raise InputError(
             f"`probability` has shape {np.shape(probability)}, expected (items, categories)",
@@ -157,7 +159,7 @@ def posterior_weights(
     Source: Saito and Joachims (2022).
     """
     where = "posterior_weights"
-    shape = np.shape(posterior)
+    shape = array_of(posterior, "posterior", where).shape
     if len(shape) != 2:
         raise InputError(
             f"`posterior` has shape {shape}, expected (rows, items)",
@@ -192,7 +194,8 @@ def _policies(
     n_numbers: int | None = None,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """What was shown (items, or categories where `n_numbers`), and both policies."""
-    n = np.shape(numbers)[0] if np.ndim(numbers) == 1 else 0
+    given = array_of(numbers, "action" if n_numbers is None else "category", where)
+    n = given.shape[0] if given.ndim == 1 else 0
     if n_numbers is None:
         shown = item_numbers(numbers, n=n, n_items=n_items, where=where)
     else:

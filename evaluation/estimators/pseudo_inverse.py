@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
-from evaluation.estimators.checks import check_reward
+from evaluation.estimators.checks import array_of, check_reward
 from evaluation.estimators.result import Estimate, ratio_estimate
 from evaluation.estimators.second_moment import (
     SlateWeights,
@@ -43,6 +43,7 @@ __all__ = [
 Control = Literal["none", "mean", "single", "slots"]
 """Which control variate takes variance away."""
 
+_ROUNDING = 1e-9  # weights have mean 1
 _NAMES = {"none": "PI", "mean": "SNPI", "single": "PI-CV", "slots": "PI-CV by position"}
 
 
@@ -160,9 +161,11 @@ def _name(control: Control) -> str:
 
 
 def _total(reward: ArrayLike, where: str) -> NDArray[np.float64]:
-    if np.ndim(reward) == 1:
+    if array_of(reward, "reward", where).ndim == 1:
         return check_reward(reward, ndim=1, where=where)
     each = check_reward(reward, ndim=2, where=where)
+    if each.shape[1] == 0:
+        raise InputError("slates without positions", where=where, mend="Pass rewards (n, K) with K above 0.")
     total: NDArray[np.float64] = each @ np.ones(each.shape[1])
     return total
 
@@ -192,6 +195,8 @@ def _estimate(name: str, total: NDArray[np.float64], slots: SlateWeights, contro
 def _without(values: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
     """`values` (n,) less the linear combination of `controls` (n, P), known to average 0, that varies most with it."""
     apart = controls - controls.mean(axis=0)
+    # Weights that are all alike (a policy judged on its own log) leave rounding, and its coefficients would be anything.
+    apart[:, np.abs(apart).max(axis=0, initial=0.0) <= _ROUNDING] = 0.0
     moments, with_values = apart.T @ apart, apart.T @ (values - values.mean())
     # Parts that always add up to a constant have no coefficients of their own: the least of all will do.
     beta = np.linalg.pinv(moments, rcond=1e-12, hermitian=True) @ with_values

@@ -19,6 +19,7 @@ from behavior.errors import InputError
 from evaluation.estimators.blocks import row_blocks
 from evaluation.estimators.checks import (
     SupportWarning,
+    array_of,
     check_actions,
     check_distribution,
     check_probabilities,
@@ -79,8 +80,8 @@ def dense_weights(
     Raises:
         InputError: Shapes that do not go together, a matrix that no behaviour policy has, or one beyond `MAX_SIDE`.
     """
-    items = np.asarray(action)
-    phi, moments = np.asarray(evaluation), numbers_of_moments(gamma, where)
+    items = array_of(action, "action", where)
+    phi, moments = array_of(evaluation, "evaluation", where), numbers_of_moments(gamma, where)
     index = None if context is None else _index(context, phi.shape[0] if phi.ndim else 0, where)
     n, K = items.shape if items.ndim == 2 else (0, 0)
     rows = n if index is None else phi.shape[0]
@@ -157,7 +158,7 @@ def uniform_weights(
             mend="Pass the sum over positions of the item's chances as `anywhere`.",
         )
     n, K = e.shape
-    count = np.asarray(n_items)
+    count = array_of(n_items, "n_items", where)
     if count.dtype.kind not in "iu" or count.shape not in ((), (n,)) or (count < max(K, 2)).any():
         raise InputError(
             f"`n_items` is {count.dtype} of shape {count.shape}"
@@ -186,7 +187,8 @@ def independent_weights(logging: ArrayLike, evaluation: ArrayLike, *, where: str
     e = check_probabilities(evaluation, name="evaluation", ndim=2, positive=False, where=where)
     check_same_rows(where, logging=b, evaluation=e)
     K = b.shape[1]
-    return SlateWeights(e / b - 1.0 + 1.0 / K, np.full(b.shape, 1.0 / K))
+    with np.errstate(over="ignore"):  # infinite weights are refused where they are summed
+        return SlateWeights(e / b - 1.0 + 1.0 / K, np.full(b.shape, 1.0 / K))
 
 
 def support_weights(
@@ -212,8 +214,9 @@ def support_weights(
         context: (n,) number of the row's context, in [0, C).
         where: Name for messages.
     """
-    items = np.asarray(slates)
-    p, e = np.atleast_2d(np.asarray(probability, np.float64)), np.asarray(evaluation, np.float64)
+    items = array_of(slates, "slates", where, numeric=False)
+    p = np.atleast_2d(array_of(probability, "probability", where)).astype(np.float64)
+    e = array_of(evaluation, "evaluation", where).astype(np.float64)
     e = e if e.ndim == 3 else e[None]
     if items.ndim != 2 or p.shape[1:] != items.shape[:1] or e.shape != (p.shape[0], *items.shape):
         raise InputError(
@@ -236,7 +239,7 @@ def support_weights(
             where=where,
             mend="Name every slate that the behaviour policy shows.",
         )
-    index = np.asarray(logged)
+    index = array_of(logged, "logged", where)
     place = np.zeros(index.shape, np.intp) if context is None else _index(context, p.shape[0], where)
     if index.dtype.kind not in "iu" or index.ndim != 1 or place.shape != index.shape:
         raise InputError(
@@ -268,7 +271,7 @@ def support_weights(
 
 def numbers_of_moments(gamma: ArrayLike, where: str) -> NDArray[np.float64]:
     """Second-moment matrices (C, K A, K A), C 1 for a single one; refused where they are too large to invert."""
-    shape = np.shape(gamma)
+    shape = array_of(gamma, "gamma", where).shape
     if len(shape) not in (2, 3) or shape[-1] != shape[-2]:
         raise InputError(f"`gamma` has shape {shape}", where=where, mend="Pass (K A, K A) or (C, K A, K A).")
     if shape[-1] > MAX_SIDE or (len(shape) == 3 and shape[0] * shape[-1] ** 3 > 64 * MAX_SIDE**3):
@@ -312,7 +315,7 @@ def _check_moments(moments: NDArray[np.float64], K: int, A: int, where: str) -> 
 
 
 def _index(context: ArrayLike, count: int, where: str) -> NDArray[Any]:
-    index = np.asarray(context)
+    index = array_of(context, "context", where)
     if index.dtype.kind not in "iu" or (index.size and (index.min() < 0 or index.max() >= count)):
         raise InputError(
             f"`context` is {index.dtype}"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
+from evaluation.estimators.checks import array_of
 
 __all__ = ["SessionLayout", "session_layout"]
 
@@ -74,7 +75,8 @@ def session_layout(session: ArrayLike, step: ArrayLike, *, where: str) -> Sessio
     Raises:
         InputError: Missing labels, steps that are no whole numbers, gaps, doubled steps, or fewer than two sessions.
     """
-    labels, steps = np.asarray(session), np.asarray(step)
+    labels = array_of(session, "session", where, numeric=False)
+    steps = array_of(step, "step", where)
     if labels.ndim != 1 or steps.shape != labels.shape:
         raise InputError(
             f"`session` has shape {labels.shape} and `step` {steps.shape}",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
-from evaluation.estimators.checks import check_probabilities, check_reward, check_same_rows
+from evaluation.estimators.checks import array_of, check_probabilities, check_reward, check_same_rows
 from evaluation.estimators.sessions_layout import SessionLayout, session_layout
 
 __all__ = ["WeighedSessions", "discount", "weigh_sessions"]
@@ -79,8 +79,8 @@ def weigh_sessions(
             weights beyond the range of numbers.
     """
     layout = session_layout(session, step, where=where)
-    wide = np.ndim(logging) == 2
-    r = check_reward(reward, ndim=np.ndim(reward) if np.ndim(reward) in (1, 2) else 1, where=where)
+    wide = array_of(logging, "logging", where).ndim == 2
+    r = check_reward(reward, ndim=2 if array_of(reward, "reward", where).ndim == 2 else 1, where=where)
     if wide and r.ndim == 1:
         raise InputError(
             f"rewards {r.shape} with propensities of positions {np.shape(logging)}",
@@ -99,8 +99,9 @@ def weigh_sessions(
             where=where,
             mend="Pass one session label and one step per logged row.",
         )
-    page = _page_ratio(b, e, carry, where)  # (M,)
-    own = (e / b).reshape(r.shape[0], -1)  # (M, P)
+    with np.errstate(over="ignore"):  # infinite weights are refused below, and where weights are summed
+        page = _page_ratio(b, e, carry, where)  # (M,)
+        own = (e / b).reshape(r.shape[0], -1)  # (M, P)
     above = np.concatenate([np.ones((own.shape[0], 1)), own[:, :-1]], axis=1)  # (M, P)
     with np.errstate(over="ignore"):
         upto = np.cumprod(layout.table(page, fill=1.0), axis=1)  # (S, T)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
 from evaluation.estimators.blocks import Block, Given, estimate_rows
-from evaluation.estimators.checks import check_distribution, check_finite, check_same_rows
+from evaluation.estimators.checks import array_of, check_distribution, check_finite, check_same_rows
 from evaluation.estimators.result import Estimate
 
 __all__ = ["slate_dm", "slate_dm_from_draws"]
@@ -58,7 +58,7 @@ def slate_dm(evaluation: ArrayLike, q_hat: ArrayLike) -> Estimate:
         evaluation: (n, K, A) chance of each item at each position under the policy judged; sums to 1 over items.
         q_hat: (n, K, A) the model's reward of each item there.
     """
-    phi, q = np.asarray(evaluation), np.asarray(q_hat)
+    phi, q = array_of(evaluation, "evaluation", "SlateDM"), array_of(q_hat, "q_hat", "SlateDM")
     check_same_rows("SlateDM", evaluation=phi, q_hat=q)
     if q.ndim != 3 or q.shape[0] < 2:
         raise InputError(

@@ -65,12 +65,15 @@ class _Weighted:
             self._refuse()
         if e.min() < 0:  # rounding, within the slack
             e = np.maximum(e, 0.0)
-        w = e / b
-        if r.ndim > w.ndim:
-            r = r @ np.ones(r.shape[1])  # (m,) the page's sum
-        if w.ndim == 1:
-            w, r = w[:, None], r[:, None]
-        return Block(w, w * r, w if self.normalise else None)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # infinite weights are refused where they are summed
+            w = e / b
+            if r.ndim > w.ndim:
+                r = r @ np.ones(r.shape[1])  # (m,) the page's sum
+            if w.ndim == 1:
+                w, r = w[:, None], r[:, None]
+            return Block(w, w * r, w if self.normalise else None)
 
     def _refuse(self) -> None:
         """Says what is wrong, with its row; a block only knows that something is."""
@@ -114,12 +117,13 @@ def weighted_estimate(
     r = numbers(reward, "reward", reward_ndim, name)
     b = numbers(logging, "logging", propensity_ndim, name)
     e = numbers(evaluation, "evaluation", propensity_ndim, name)
+    if 0 in r.shape[1:]:
+        raise InputError("slates without positions", where=name, mend="Pass rewards (n, K) with K above 0.")
     if reward_ndim == propensity_ndim:
         check_same_rows(name, reward=r, logging=b, evaluation=e)
     else:
         check_same_rows(name, reward_sum=r[:, 0], logging=b, evaluation=e)
-    if r.shape[0] < 2 or 0 in r.shape:
+    if r.shape[0] < 2:
         check_reward(r, ndim=reward_ndim, where=name)
-        raise InputError("slates without positions", where=name, mend="Pass rewards (n, K) with K above 0.")
     mask = None if shown is None else check_shown(shown, r.shape, where=name)
     return estimate_rows(name, _Weighted(name, r, b, e, mask, normalise))
