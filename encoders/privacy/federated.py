@@ -60,8 +60,12 @@ class FederatedConfig:
 
     rounds: int = 5
     """Rounds of learning and averaging."""
-    local: PrivacyConfig = field(default_factory=lambda: PrivacyConfig(epsilon=None, epochs=1.0))
-    """How a shop learns in one round; with an epsilon, its promise to its people covers one round."""
+    local: PrivacyConfig = field(
+        default_factory=lambda: PrivacyConfig(
+            epsilon=None, epochs=6.0, users_per_step=256, learning_rate=0.001
+        )
+    )
+    """How a shop learns in one round; with an epsilon, its promise to its people covers all rounds together."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,15 +42,15 @@ class PrivacyConfig:
     """Probability with which the promise may fail; None: a tenth of one over the number of people."""
     max_norm: float = 1.0
     """Length to which a person's gradient is clipped."""
-    epochs: float = 4.0
+    epochs: float = 30.0
     """Times that a person is drawn, on average."""
-    users_per_step: int = 256
-    """People in a step, on average."""
-    learning_rate: float = 0.001
+    users_per_step: int = 1024
+    """People in a step, on average; the more, the less the noise of a step drowns."""
+    learning_rate: float = 0.003
     """AdamW's."""
     decay: float = 3.0
     """Weight decay of the adapter: the pull back to the pretrained geometry."""
-    width: int = 128
+    width: int = 64
     """Directions `w` of the adapter: `w * w` weights and a few more."""
     max_pairs: int = 12
     """Shown items kept of a person."""
