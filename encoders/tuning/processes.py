@@ -7,12 +7,14 @@ each of them, and `DistributedDataParallel` takes the mean over processes: toget
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-__all__ = ["encode_together"]
+__all__ = ["encode_together", "share_weights", "warn_if_alone"]
 
 
 def encode_together(
@@ -24,8 +26,7 @@ def encode_together(
         encode: Token tensors (n, L) -> (n, ...).
         tokens: The same in every process.
     """
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    world = torch.distributed.get_world_size() if distributed else 1
+    world = _world()
     if world == 1:
         return encode(tokens)
     from torch.distributed.nn.functional import all_gather
@@ -37,4 +38,35 @@ def encode_together(
     rows = torch.arange(first, first + each) % n
     part = encode({name: value[rows.to(value.device)] for name, value in tokens.items()})
     gather: Any = all_gather
-    return torch.cat(list(gather(part)))[:n]
+    with warnings.catch_warnings():
+        # Its successor is not public yet.
+        warnings.filterwarnings("ignore", message=".*all_gather is deprecated.*", category=FutureWarning)
+        return torch.cat(list(gather(part)))[:n]
+
+
+def share_weights(module: torch.nn.Module) -> None:
+    """Give every process the weights of the first: it alone read the best checkpoint, if it alone has the folder."""
+    if _world() > 1:
+        for tensor in module.state_dict().values():
+            torch.distributed.broadcast(tensor, src=0)
+
+
+def warn_if_alone() -> None:
+    """Say so where `accelerate launch` was asked for several processes and started one.
+
+    Without a GPU it starts one, unless it has MPI, and says nothing.
+    """
+    known = os.environ
+    launched = "ACCELERATE_USE_CPU" in known and "MASTER_ADDR" in known  # the address of several processes
+    if launched and not any(name.endswith("RANK") for name in known):
+        warnings.warn(
+            "accelerate launch was asked for several processes and started one; without a GPU, several are started by "
+            "torchrun --nproc-per-node 2 -m encoders ..., or by accelerate launch --multi_gpu --num_processes 2 ...",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _world() -> int:
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if distributed else 1

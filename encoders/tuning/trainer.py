@@ -25,6 +25,7 @@ from behavior.files import atomic_path
 from encoders.groups import QueryGroup
 from encoders.tuning.config import Precision, TuningConfig
 from encoders.tuning.memory import is_out_of_memory, refuse_batch
+from encoders.tuning.processes import share_weights, warn_if_alone
 from encoders.tuning.ways import parameter_groups
 
 __all__ = ["Collate", "History", "WrapLoss", "has_fast_bf16", "run_trainer"]
@@ -102,6 +103,7 @@ def run_trainer(
     from encoders.tuning.callbacks import progress_bar, record, tensorboard
     from encoders.tuning.hugging_face import make_trainer
 
+    warn_if_alone()
     n_batches = -(-len(groups) // config.queries_per_batch)
     n_steps = -(-n_batches // config.accumulate)
     with contextlib.ExitStack() as stack:
@@ -135,6 +137,8 @@ def run_trainer(
             if not is_out_of_memory(error):
                 raise
             refuse_batch(module, collate, groups, config, trainer.args.device, error)
+        if valid:
+            share_weights(module)
     return History(
         steps=int(trainer.state.global_step),
         planned=n_steps,
