@@ -4,7 +4,8 @@ An estimator is judged through an `EstimatorCase`, which hands it rewards and pr
 
     check_estimator(EstimatorCase(my_estimator, propensity="item", self_normalised=True, assumes="independent"))
 
-Each failure is an AssertionError that says what to mend.
+Each failure is an AssertionError that says what to mend. Estimators that take more than these three arrays:
+`evaluation.contract_slates`; those of whole sessions: `evaluation.contract_sessions`.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ def _estimate(name: str, total: NDArray[np.float64], slots: SlateWeights, contro
 def _without(values: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
     """`values` (n,) less the linear combination of `controls` (n, P), known to average 0, that varies most with it."""
     apart = controls - controls.mean(axis=0)
-    # Weights that are all alike (a policy judged on its own log) leave rounding, and its coefficients would be anything.
+    # Weights that are all alike (a policy judged on its own log) leave rounding, whose coefficients mean nothing.
     apart[:, np.abs(apart).max(axis=0, initial=0.0) <= _ROUNDING] = 0.0
     moments, with_values = apart.T @ apart, apart.T @ (values - values.mean())
     # Parts that always add up to a constant have no coefficients of their own: the least of all will do.
