@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from behavior.errors import InputError
 from evaluation.intervals import Interval
+from evaluation.intervals.interval import cluster_index, cluster_sums
 
 __all__ = ["Selection", "select_policy"]
 
@@ -174,16 +175,8 @@ def _interval(
 def _by_user(terms: NDArray[np.float64], users: NDArray[Any] | None) -> tuple[NDArray[np.float64], int]:
     """(C, P) sums of the centred terms of each user, and C."""
     centred = terms - terms.mean(axis=0)
-    if users is None:
-        return centred, centred.shape[0]
-    if users.shape != (terms.shape[0],):
-        raise InputError(
-            f"{users.shape} users for {terms.shape[0]} rows", where="selection", mend="pass one user a row"
-        )
-    _, dense = np.unique(users, return_inverse=True)
-    count = int(dense.max()) + 1
-    columns = [np.bincount(dense, weights=column, minlength=count) for column in centred.T]
-    return np.stack(columns, axis=1), count
+    dense, count = cluster_index(users, terms.shape[0])
+    return cluster_sums(centred, dense, count), count
 
 
 def _deviations(sums: NDArray[np.float64], n_resamples: int, seed: int) -> NDArray[np.float64]:

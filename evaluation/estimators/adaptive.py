@@ -23,7 +23,7 @@ from evaluation.estimators.blocks import Given, estimate_rows
 from evaluation.estimators.checks import array_of, numbers
 from evaluation.estimators.result import Estimate
 from evaluation.estimators.tuning import TuneConfig, Tuned, tune_slope
-from evaluation.estimators.weighting import weighted_estimate
+from evaluation.estimators.weighting import weighted_by_position
 
 __all__ = ["BehaviourChoice", "adaptive_ips", "choose_behaviour", "snadaptive_ips"]
 
@@ -100,9 +100,7 @@ def _adaptive(
         _chosen(argument, arrays, which, r.shape, name)
         for argument, arrays in (("logging", logging), ("evaluation", evaluation))
     )
-    return weighted_estimate(
-        name, r, b, e, reward_ndim=2, propensity_ndim=2, normalise=normalise, shown=shown
-    )
+    return weighted_by_position(name, r, b, e, shown, normalise=normalise)
 
 
 def _chosen(

@@ -33,7 +33,7 @@ from evaluation.estimators.checks import (
     numbers,
 )
 from evaluation.estimators.result import Estimate
-from evaluation.estimators.weighting import weighted_estimate
+from evaluation.estimators.weighting import weighted_by_position
 
 __all__ = ["cm_ips", "pbm_ips", "sncm_ips", "snpbm_ips"]
 
@@ -145,32 +145,11 @@ def cm_ips(
         evaluation: (n, K) the same under the policy judged.
         shown: (n, K) booleans, False where a short page is empty; None: all positions hold an item.
     """
-    return _cascade("CM-IPS", reward, logging, evaluation, shown, normalise=False)
+    return weighted_by_position("CM-IPS", reward, logging, evaluation, shown, normalise=False)
 
 
 def sncm_ips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
     """Self-normalised CM-IPS, position by position; arguments as for `cm_ips`."""
-    return _cascade("SNCM-IPS", reward, logging, evaluation, shown, normalise=True)
-
-
-def _cascade(
-    name: str,
-    reward: ArrayLike,
-    logging: ArrayLike,
-    evaluation: ArrayLike,
-    shown: ArrayLike | None,
-    *,
-    normalise: bool,
-) -> Estimate:
-    return weighted_estimate(
-        name,
-        reward,
-        logging,
-        evaluation,
-        reward_ndim=2,
-        propensity_ndim=2,
-        normalise=normalise,
-        shown=shown,
-    )
+    return weighted_by_position("SNCM-IPS", reward, logging, evaluation, shown, normalise=True)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from evaluation.estimators.result import Estimate
-from evaluation.estimators.weighting import weighted_estimate
+from evaluation.estimators.weighting import weighted_by_position, weighted_estimate
 
 __all__ = ["iips", "rips", "sips", "sniips", "snrips", "snsips"]
 
@@ -39,27 +39,6 @@ def _whole(
         evaluation,
         reward_ndim=2,
         propensity_ndim=1,
-        normalise=normalise,
-        shown=shown,
-    )
-
-
-def _by_position(
-    name: str,
-    reward: ArrayLike,
-    logging: ArrayLike,
-    evaluation: ArrayLike,
-    shown: ArrayLike | None,
-    *,
-    normalise: bool,
-) -> Estimate:
-    return weighted_estimate(
-        name,
-        reward,
-        logging,
-        evaluation,
-        reward_ndim=2,
-        propensity_ndim=2,
         normalise=normalise,
         shown=shown,
     )
@@ -100,14 +79,14 @@ def iips(
         evaluation: (n, K) the same marginal under the policy judged.
         shown: (n, K) booleans, False where a short page is empty; None: all positions hold an item.
     """
-    return _by_position("IIPS", reward, logging, evaluation, shown, normalise=False)
+    return weighted_by_position("IIPS", reward, logging, evaluation, shown, normalise=False)
 
 
 def sniips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
     """Self-normalised item-position IPS, `sum_k sum_i(w_ik r_ik) / sum_i(w_ik)`; arguments as for `iips`."""
-    return _by_position("SNIIPS", reward, logging, evaluation, shown, normalise=True)
+    return weighted_by_position("SNIIPS", reward, logging, evaluation, shown, normalise=True)
 
 
 def rips(
@@ -124,11 +103,11 @@ def rips(
         evaluation: (n, K) the same under the policy judged.
         shown: (n, K) booleans, False where a short page is empty; None: all positions hold an item.
     """
-    return _by_position("RIPS", reward, logging, evaluation, shown, normalise=False)
+    return weighted_by_position("RIPS", reward, logging, evaluation, shown, normalise=False)
 
 
 def snrips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
     """Self-normalised cascade IPS, position by position; arguments as for `rips`."""
-    return _by_position("SNRIPS", reward, logging, evaluation, shown, normalise=True)
+    return weighted_by_position("SNRIPS", reward, logging, evaluation, shown, normalise=True)

@@ -19,7 +19,7 @@ from evaluation.estimators.checks import (
 )
 from evaluation.estimators.result import Estimate
 
-__all__ = ["weighted_estimate"]
+__all__ = ["weighted_by_position", "weighted_estimate"]
 
 
 @dataclass(frozen=True)
@@ -127,3 +127,25 @@ def weighted_estimate(
         check_reward(r, ndim=reward_ndim, where=name)
     mask = None if shown is None else check_shown(shown, r.shape, where=name)
     return estimate_rows(name, _Weighted(name, r, b, e, mask, normalise))
+
+
+def weighted_by_position(
+    name: str,
+    reward: ArrayLike,
+    logging: ArrayLike,
+    evaluation: ArrayLike,
+    shown: ArrayLike | None,
+    *,
+    normalise: bool,
+) -> Estimate:
+    """Each position's reward by its own ratio: (n, K) rewards and probabilities, as for `weighted_estimate`."""
+    return weighted_estimate(
+        name,
+        reward,
+        logging,
+        evaluation,
+        reward_ndim=2,
+        propensity_ndim=2,
+        normalise=normalise,
+        shown=shown,
+    )
