@@ -39,21 +39,27 @@ float32."""
 
 
 @dataclass(frozen=True)
-class _Values:
-    """Rows whose reward model has been evaluated: at the shown item, and averaged over the policy judged."""
+class _Rows:
+    """What both forms of the reward model go with."""
 
     name: str
     reward: NDArray[np.float64]  # (n, K)
     logging: NDArray[np.float64]  # (n, K)
     evaluation: NDArray[np.float64]  # (n, K)
-    predicted: NDArray[np.float64]  # (n, K)
-    expected: NDArray[np.float64]  # (n, K)
     shown: NDArray[np.bool_] | None
     normalise: bool
 
     @property
     def n_rows(self) -> int:
         return int(self.reward.shape[0])
+
+
+@dataclass(frozen=True)
+class _Values(_Rows):
+    """Rows whose reward model has been evaluated: at the shown item, and averaged over the policy judged."""
+
+    predicted: NDArray[np.float64]  # (n, K)
+    expected: NDArray[np.float64]  # (n, K)
 
     @property
     def width(self) -> int:
@@ -67,22 +73,12 @@ class _Values:
 
 
 @dataclass(frozen=True)
-class _Tables:
+class _Tables(_Rows):
     """Rows with the reward model and the policy judged as tables over all items."""
 
-    name: str
-    reward: NDArray[np.float64]  # (n, K)
-    logging: NDArray[np.float64]  # (n, K)
-    evaluation: NDArray[np.float64]  # (n, K)
     action: NDArray[Any]  # (n, K)
     evaluation_dist: NDArray[Any]  # (n, K, A)
     q_hat: NDArray[Any]  # (n, K, A)
-    shown: NDArray[np.bool_] | None
-    normalise: bool
-
-    @property
-    def n_rows(self) -> int:
-        return int(self.reward.shape[0])
 
     @property
     def width(self) -> int:
@@ -141,7 +137,7 @@ class _Part:
     shown: NDArray[np.bool_] | None
 
 
-def _part(rows_of: _Values | _Tables, rows: slice) -> _Part:
+def _part(rows_of: _Rows, rows: slice) -> _Part:
     r, b, e = rows_of.reward[rows], rows_of.logging[rows], rows_of.evaluation[rows]
     shown = None if rows_of.shown is None else rows_of.shown[rows]
     if shown is not None:
@@ -250,7 +246,7 @@ def _tables(
         )
     chosen = array_of(action, "action", name)
     check_same_rows(name, reward=r, action=chosen)
-    return estimate_rows(name, _Tables(name, r, b, e, chosen, dist, q, mask, normalise))
+    return estimate_rows(name, _Tables(name, r, b, e, mask, normalise, chosen, dist, q))
 
 
 def _values(
@@ -267,7 +263,7 @@ def _values(
     r, b, e, mask = _inputs(name, reward, logging, evaluation, shown)
     here, ahead = numbers(predicted, "predicted", 2, name), numbers(expected, "expected", 2, name)
     check_same_rows(name, reward=r, predicted=here, expected=ahead)
-    return estimate_rows(name, _Values(name, r, b, e, here, ahead, mask, normalise))
+    return estimate_rows(name, _Values(name, r, b, e, mask, normalise, here, ahead))
 
 
 def cascade_dr(
