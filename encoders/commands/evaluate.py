@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Evaluate"]
 
 _MOST_GROUPS = 12
+_BY_GROUP = ("click AUC", "click log-loss", "NDCG@10 by clicks", "NDCG@10 by true relevance")
+"""What is printed of head, torso, tail and what is new; files hold the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,19 +143,24 @@ class Evaluate:
         }
 
     def _print(self, found: Comparison, exposure: dict[str, GroupExposure], pairs: PairCounts) -> None:
+        from encoders.measures.held_out import MAIN
+
         header = ("measure", "queries", "before", "after", "difference, 95 % interval")
         stored = _stored_comparison(self.model)
+        parts = [(f"held out by time: {pairs.n_pairs:,} pairs of the log's last sessions", found)]
         if stored is not None:
-            print_table(
-                "queries held out of training, as measured by `finetune`", header, _cells(stored.rows)
-            )
-        print_table(
-            f"held out by time: {pairs.n_pairs:,} pairs of the log's last sessions",
-            header,
-            _cells(found.rows),
-        )
+            parts.insert(0, ("queries held out of training, as measured by `finetune`", stored))
+        for title, part in parts:
+            print_table(title, header, _cells(r for r in part.rows if r.group == "all" and r.measure in MAIN))
+            grouped = [r for r in part.rows if r.group != "all" and r.measure in _BY_GROUP]
+            if grouped:
+                print_table(f"{title}; by group", header, _cells(grouped))
         for title, group in exposure.items():
             print_table(f"exposure on first pages against merit, {title}", header, _cells(group.rows))
+        if self.json is None and self.out is None:
+            print(
+                "every measure of every group, with the intervals of before and after: --out FOLDER or --json FILE"
+            )
 
     def _write(self, found: Comparison, exposure: dict[str, GroupExposure]) -> None:
         stored = _stored_comparison(self.model)
@@ -208,16 +216,9 @@ def _stored_comparison(model: Path) -> Comparison | None:
         return None
 
 
-def _cells(rows: tuple[MeasureRow, ...]) -> list[tuple[str, ...]]:
+def _cells(rows: Iterable[MeasureRow]) -> list[tuple[str, ...]]:
     return [
-        (
-            row.measure if row.group == "all" else f"{row.measure}, {row.group}",
-            str(row.n_queries),
-            f"{row.before.value:.3f}",
-            f"{row.after.value:.3f} [{row.after.low:.3f}, {row.after.high:.3f}]",
-            f"{row.difference.value:+.3f} [{row.difference.low:+.3f}, {row.difference.high:+.3f}]",
-        )
-        for row in rows
+        (row.measure if row.group == "all" else f"{row.measure}, {row.group}", *row.cells()) for row in rows
     ]
 
 

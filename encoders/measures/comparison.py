@@ -37,11 +37,16 @@ Resample = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A figure with its 95 % bootstrap interval over queries."""
+    """A figure with its 95 % bootstrap interval over queries; nan where it stands on a single query."""
 
     value: float
     low: float
     high: float
+
+    def told(self) -> str:
+        """A difference and its interval, in words for a table."""
+        interval = "no interval" if math.isnan(self.low) else f"{self.low:+.3f}, {self.high:+.3f}"
+        return f"{self.value:+.3f} [{interval}]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,15 @@ class MeasureRow:
     """After less before, on the same resamples."""
     n_queries: int
     """Queries that the measure could be taken on."""
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """Queries, before, after, and the difference with its interval, in words for a table."""
+        return (
+            str(self.n_queries),
+            f"{self.before.value:.3f}",
+            f"{self.after.value:.3f}",
+            self.difference.told(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +210,8 @@ def resampled(
     first, second = float(one(whole)[0]), float(other(whole)[0])
     if not (math.isfinite(first) and math.isfinite(second)):
         return []
-    weights = draws * members
+    # Every resample of one query is that query: an interval of no width would claim certainty.
+    weights = draws * members if members.sum() > 1 else draws[:0]
     weights = weights[weights.sum(axis=1) > 0.0]
     a, b = one(weights), other(weights)
     return [

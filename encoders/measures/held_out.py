@@ -75,8 +75,5 @@ def main_rows(found: Comparison) -> list[tuple[str, float, float, str]]:
     for name in MAIN:
         row = found.row(name)
         if row is not None:
-            d = row.difference
-            rows.append(
-                (name, row.before.value, row.after.value, f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
-            )
+            rows.append((name, row.before.value, row.after.value, row.difference.told()))
     return rows

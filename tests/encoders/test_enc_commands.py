@@ -12,7 +12,14 @@ def test_evaluate_prints_and_writes_every_measure(model, log, tmp_path: Path, ca
     pytest.importorskip("ir_measures", reason="the extra `relevance` is not installed")
     assert main(["evaluate", "--model", str(model), "--out", str(tmp_path / "found"), *log]) == 0
     shown = capsys.readouterr().out
-    for words in ("held out of training", "held out by time", "click AUC", "MRR by clicks", "by category"):
+    for words in (
+        "held out of training",
+        "held out by time",
+        "click AUC",
+        "MRR by clicks",
+        "by category",
+        "NDCG@10 by clicks, head",
+    ):
         assert words in shown
     found = json.loads((tmp_path / "found" / "evaluation.json").read_text())
     by_time = {(row["measure"], row["group"]): row for row in found["held_out_by_time"]["rows"]}

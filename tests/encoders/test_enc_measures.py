@@ -127,6 +127,26 @@ def test_traffic_thirds_by_hand() -> None:
     }
 
 
+def test_a_single_query_has_no_interval(drawn) -> None:
+    pytest.importorskip("ir_measures", reason="the extra `relevance` is not installed")
+    truth, pairs, noise = drawn
+    one = np.arange(12) == 4
+    found = compare_tables(
+        tables_of(noise), tables_of(truth), pairs, group_of={"one": one, "two": one ^ (np.arange(12) == 5)}
+    )
+    alone, couple = found.row("click AUC", "one"), found.row("click AUC", "two")
+    assert alone.n_queries == 1
+    assert math.isfinite(alone.difference.value)
+    assert math.isnan(alone.difference.low)
+    assert math.isnan(alone.after.high)
+    assert alone.cells()[-1].endswith("[no interval]")
+    assert couple.difference.low <= couple.difference.value <= couple.difference.high
+    assert (
+        Comparison.from_dict(json.loads(json.dumps(found.as_dict()))).row("click AUC", "one").cells()
+        == alone.cells()
+    )
+
+
 def test_the_better_model_is_better_and_the_interval_says_so(drawn) -> None:
     pytest.importorskip("ir_measures", reason="the extra `relevance` is not installed")
     truth, pairs, noise = drawn
