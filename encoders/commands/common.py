@@ -53,7 +53,10 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*header, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for name in header:
+        table.add_column(name, overflow="fold")  # a cut name says less than a long column
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    # What stands in brackets or between colons is text of the shop, no mark-up.
+    Console(markup=False, emoji=False).print(table)

@@ -74,3 +74,12 @@ def test_a_folder_that_is_no_model_is_named(log, tmp_path: Path, capsys) -> None
         told = capsys.readouterr().err
         assert "no readable relevance model" in told
         assert str(tmp_path / "empty") in told
+
+
+def test_tables_print_what_stands_in_them(capsys) -> None:
+    from encoders.commands.common import print_table
+
+    print_table("[bold] a title :lamp:", ("name",), [("Table [oak] :smile:",), ("+0.2 [no interval]",)])
+    shown = capsys.readouterr().out
+    for text in ("[bold] a title :lamp:", "Table [oak] :smile:", "+0.2 [no interval]"):
+        assert text in shown
