@@ -6,6 +6,8 @@ those of an item (one a view: title, description), all of unit length, and `z_f`
     score = sum_f w_f z_f + scale * mean_v (cos(q M, i_v M) - cos(q, i_v)),      M = 1 + U V'
 
 so that nothing learned means the weighted scores alone. The penalty `ridge (|w - w_0|^2 + |U V'|^2)` keeps it there.
+Gains are taken as they are, so they should be ratings: out of clicks the same score is learned by
+`encoders.tuning.click_ranker`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from encoders.tuning import losses
 
-__all__ = ["VectorRanker", "VectorRankerConfig", "fit_vector_ranker", "within_query"]
+__all__ = ["PairScores", "VectorRanker", "VectorRankerConfig", "fit_vector_ranker", "within_query"]
 
 Floats = NDArray[np.float32]
 
@@ -88,6 +90,74 @@ def within_query(values: NDArray[np.floating], query_row: NDArray[np.integer]) -
     return out.reshape(np.shape(values)).astype(np.float32)
 
 
+class PairScores:
+    """The scores of given pairs as a function of what is learned; only the vectors that they need are moved.
+
+    Args:
+        query: (Q, D) unit vectors.
+        views: Each (I, D), unit vectors of the items, of one text each.
+        scores: (P, F) ready-made scores of the pairs, standardised within the query.
+        query_row: (P,) rows of `query`.
+        item_row: (P,) rows of the views.
+        start: (F,) weights to start from and to be pulled to.
+        rank: Of the change of the metric; 0 leaves it out.
+        scale: Of the change in cosine.
+        seed: Of the first U.
+    """
+
+    def __init__(
+        self,
+        query: Floats,
+        views: Sequence[Floats],
+        scores: Floats,
+        query_row: NDArray[np.integer],
+        item_row: NDArray[np.integer],
+        *,
+        start: Floats,
+        rank: int,
+        scale: float,
+        seed: int,
+    ) -> None:
+        D = query.shape[1]
+        generator = torch.Generator().manual_seed(seed)
+        self.start = torch.from_numpy(np.asarray(start, np.float32))
+        self.weight = self.start.clone().requires_grad_()
+        self.left = (torch.randn((D, rank), generator=generator) / D**0.5).requires_grad_()
+        self.right = torch.zeros((D, rank), requires_grad=True)
+        self.scale = scale
+        self.used_query, query_at = np.unique(query_row, return_inverse=True)
+        self.used_item, item_at = np.unique(item_row, return_inverse=True)
+        self.query_at, self.item_at = torch.from_numpy(query_at), torch.from_numpy(item_at)  # (P,) each
+        self._query = torch.from_numpy(query[self.used_query])
+        self._views = [torch.from_numpy(view[self.used_item]) for view in views]
+        self._cosines = _cosines(self._query, self._views, self.query_at, self.item_at)
+        self.scores = torch.from_numpy(np.asarray(scores, np.float32))
+
+    @property
+    def learned(self) -> list[torch.Tensor]:
+        """What is learned."""
+        return [self.weight, self.left, self.right] if self.left.shape[1] else [self.weight]
+
+    def __call__(self) -> torch.Tensor:
+        """(P,)."""
+        rows = self.query_at, self.item_at
+        metric = self.left, self.right, self.scale
+        return _score(self.weight, *metric, self._query, self._views, self._cosines, self.scores, *rows)
+
+    def pull(self) -> torch.Tensor:
+        """|w - w_0|^2 + |U V'|^2."""
+        # |U V'|^2 is the sum of the entries of (U'U) * (V'V).
+        moved = ((self.left.T @ self.left) * (self.right.T @ self.right)).sum()
+        pull: torch.Tensor = (self.weight - self.start).square().sum() + moved
+        return pull
+
+    def ranker(self) -> VectorRanker:
+        """What has been learned so far."""
+        parts = (np.array(part.detach().numpy(), np.float32) for part in (self.weight, self.left, self.right))
+        weight, left, right = parts
+        return VectorRanker(weight=weight, left=left, right=right, scale=self.scale)
+
+
 def fit_vector_ranker(
     query: Floats,
     views: Sequence[Floats],
@@ -111,47 +181,40 @@ def fit_vector_ranker(
         config: Loss and optimiser.
         start: (F,) weights to start from and to be pulled to.
     """
-    D = query.shape[1]
-    generator = torch.Generator().manual_seed(config.seed)
-    begin = torch.from_numpy(np.asarray(start, np.float32))
-    weight = begin.clone().requires_grad_()
-    left = (torch.randn((D, config.rank), generator=generator) / D**0.5).requires_grad_()
-    right = torch.zeros((D, config.rank), requires_grad=True)
-    learned = [weight, left, right] if config.rank else [weight]
-    optimiser = torch.optim.Adam(learned, lr=config.learning_rate)
-    # Only what the pairs need is projected; each query is a row of a padded table.
-    used_q, q_at = np.unique(query_row, return_inverse=True)
-    used_i, i_at = np.unique(item_row, return_inverse=True)
+    pairs = PairScores(
+        query,
+        views,
+        scores,
+        query_row,
+        item_row,
+        start=start,
+        rank=config.rank,
+        scale=config.scale,
+        seed=config.seed,
+    )
+    optimiser = torch.optim.Adam(pairs.learned, lr=config.learning_rate)
+    # Each query is a row of a padded table.
+    q_at = pairs.query_at.numpy()
     place = np.zeros(len(q_at), np.int64)
     order = np.argsort(q_at, kind="stable")
-    starts = np.searchsorted(q_at[order], np.arange(len(used_q)))
+    starts = np.searchsorted(q_at[order], np.arange(len(pairs.used_query)))
     place[order] = np.arange(len(q_at)) - starts[q_at[order]]
-    at = torch.from_numpy(q_at), torch.from_numpy(place)
-    shape = (len(used_q), int(place.max()) + 1)
+    at = pairs.query_at, torch.from_numpy(place)
+    shape = (len(pairs.used_query), int(place.max()) + 1)
     known = torch.zeros(shape).index_put(at, torch.ones(len(q_at)))
     gains = torch.zeros(shape).index_put(at, torch.from_numpy(np.asarray(gain, np.float32)))
-    q = torch.from_numpy(query[used_q])
-    items = [torch.from_numpy(view[used_i]) for view in views]
-    table = torch.from_numpy(scores)
-    rows = at[0], torch.from_numpy(i_at)
-    cosines = _cosines(q, items, *rows)
     loss_of = {
         "pairwise": losses.pairwise_logistic,
         "softmax": losses.listwise_softmax,
         "lambda": losses.lambda_loss,
     }[config.ranking]
     for _ in range(config.steps):
-        found = _score(weight, left, right, config.scale, q, items, cosines, table, *rows)
-        ranked = loss_of(torch.zeros(shape).index_put(at, found), gains, known)
-        # |U V'|^2 is the sum of the entries of (U'U) * (V'V).
-        moved = ((left.T @ left) * (right.T @ right)).sum()
-        loss = ranked + config.ridge * ((weight - begin).square().sum() + moved)
+        ranked = loss_of(torch.zeros(shape).index_put(at, pairs()), gains, known)
+        loss = ranked + config.ridge * pairs.pull()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    parts = (np.asarray(part.detach().numpy(), np.float32) for part in (weight, left, right))
-    names = ("weight", "left", "right")
-    return VectorRanker(scale=config.scale, **dict(zip(names, parts, strict=True)))
+    return pairs.ranker()
 
 
 def _score(
