@@ -1,7 +1,7 @@
 """Tables of the benchmarks that compare ways over several stores, written into their documents.
 
-`python -m benchmarks.texts.ways` reads what is kept of `benchmarks.continual`, `fusion`, `privacy` and `robustness`
-under benchmarks/results/ and runs nothing.
+`python -m benchmarks.texts.ways` reads what is kept of `benchmarks.continual`, `fusion`, `privacy`, `robustness` and
+`encoders` under benchmarks/results/ and runs nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.robustness import HARDENED
-from benchmarks.speed.docs import DOCUMENTS, RESULTS, fill_blocks
+from benchmarks.speed.docs import DOCUMENTS, RESULTS, fill_blocks, write_tables
 
 __all__ = ["changes_table", "main", "ways_table"]
 
@@ -114,6 +114,8 @@ def main() -> None:
     if cases := _kept("robustness"):
         fill_blocks(_DOCS / "robustness.md", {"robustness": changes_table(cases)})
         print("docs/robustness.md: robustness")
+    if (RESULTS / "encoders.json").is_file():
+        print(f"docs/export.md: {', '.join(write_tables(_DOCS / 'export.md'))}")
 
 
 def _kept(name: str) -> list[dict[str, Any]]:
