@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 __all__ = ["ClusterAuc", "ClusterCalibration", "ReliabilityBin"]
 
+_MOST_QUERIES = 2_000  # whose table of couples is kept: 32 MB; that of a large shop would not fit in memory
+
 
 class ClusterAuc:
     """AUC of pooled, weighted pairs under weights of their queries.
 
     `wins[a, b]` is the weight of (hit of query a, miss of query b) couples in which the hit scores higher, ties half.
+    Where there are too many queries for that table, the pairs are gone through in order for each resample.
 
     Args:
         score: (n,) of each pair.
@@ -26,6 +29,7 @@ class ClusterAuc:
         misses: (n,) weight of negatives.
         query: (n,) number 0 .. Q-1 of each pair's query.
         n_queries: `Q`.
+        table_to: The most queries for which the table is made.
     """
 
     def __init__(
@@ -35,9 +39,20 @@ class ClusterAuc:
         misses: NDArray[np.float64],
         query: NDArray[np.int64],
         n_queries: int,
+        *,
+        table_to: int = _MOST_QUERIES,
     ) -> None:
         self._hits = np.bincount(query, weights=hits, minlength=n_queries)  # (Q,)
         self._misses = np.bincount(query, weights=misses, minlength=n_queries)
+        self._in_order: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]] | None = None
+        if n_queries > table_to:
+            order = np.argsort(score, kind="stable")
+            self._in_order = hits[order], misses[order], query[order]
+            ranked = score[order]
+            self._starts = np.flatnonzero(
+                np.concatenate([[True], ranked[1:] > ranked[:-1]])
+            )  # of tied scores
+            return
         self._wins = np.zeros((n_queries, n_queries))
         hit = np.flatnonzero(hits > 0.0)
         for b in np.flatnonzero(self._misses > 0.0).tolist():
@@ -54,9 +69,23 @@ class ClusterAuc:
     def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """AUC (S,) under the query weights (S, Q); nan where there are only hits or only misses."""
         couples = (weights @ self._hits) * (weights @ self._misses)
-        won = np.einsum("sa,ab,sb->s", weights, self._wins, weights, optimize=True)
+        won = self._won(weights)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.where(couples > 0.0, won / couples, np.nan), np.float64)
+
+    def _won(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weight of the couples that are in order (S,), ties half."""
+        if self._in_order is None:
+            return np.asarray(np.einsum("sa,ab,sb->s", weights, self._wins, weights, optimize=True))
+        hits, misses, query = self._in_order
+        won = np.zeros(len(weights))
+        for row, weight in enumerate(weights):
+            each = weight[query]
+            tied_hits, tied_misses = (
+                np.add.reduceat(values * each, self._starts) for values in (hits, misses)
+            )
+            won[row] = tied_hits @ (np.cumsum(tied_misses) - 0.5 * tied_misses)
+        return won
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,6 +127,18 @@ def test_traffic_thirds_by_hand() -> None:
     }
 
 
+def test_auc_without_the_table_of_couples_is_the_same() -> None:
+    rng = np.random.default_rng(1)
+    n = 300
+    query = rng.integers(0, 7, n)
+    score = np.round(rng.normal(size=n), 1)  # ties
+    hits, misses = rng.integers(0, 3, n).astype(float), rng.uniform(0, 4, n)
+    weights = np.concatenate([np.ones((1, 7)), draw_queries(7, 0)[:20], np.zeros((1, 7))])
+    with_table, without = (ClusterAuc(score, hits, misses, query, 7, table_to=most) for most in (7, 6))
+    np.testing.assert_allclose(without(weights), with_table(weights), rtol=1e-12)
+    assert np.isnan(without(weights)[-1])
+
+
 def test_a_single_query_has_no_interval(drawn) -> None:
     pytest.importorskip("ir_measures", reason="the extra `relevance` is not installed")
     truth, pairs, noise = drawn
