@@ -49,7 +49,11 @@ def keep_chapter(chapter: LogChapter, folder: Path) -> tuple[Path, ...]:
 def report_table(chapter: LogChapter) -> ReportTable:
     """The judgement as a table of `report.html`: figures by estimator, and the verdict in words."""
     rows = tuple((place, name, *cells, why) for place, name, why, cells in chapter.rows)
-    words = " ".join([chapter.verdict.headline, *chapter.verdict.lines, *chapter.notes])
+    # Why a figure is not believed stands in its row; that it stands above all that are believed must be said aloud.
+    loud = [w for w in chapter.verdict.warnings if "NOT TO BELIEVE" not in w or "is above that of" in w]
+    words = " ".join(
+        [chapter.verdict.headline, *chapter.verdict.lines, *(f"WARNING: {w}" for w in loud), *chapter.notes]
+    )
     return ReportTable(
         caption="What the log alone says, by every estimator that fits it",
         columns=("rank", "policy", *chapter.headings, "not to be believed because"),

@@ -51,6 +51,18 @@ def test_the_chapter_is_kept_and_shown(held: RunArtifacts, tmp_path: Path) -> No
     assert table.columns[1] == "policy"
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert chapter.verdict.headline in table.note
+    warned = dataclasses.replace(
+        chapter,
+        verdict=dataclasses.replace(
+            chapter.verdict,
+            warnings=(
+                "a: NOT TO BELIEVE: 3. It is above that of b (1) and is not ranked.",
+                "Items influence.",
+            ),
+        ),
+    )
+    assert "WARNING: a: NOT TO BELIEVE: 3. It is above" in report_table(warned).note
+    assert "WARNING: Items influence." in report_table(warned).note
     keep_chapter(chapter, tmp_path)  # a run that goes on writes it again
 
 
