@@ -67,6 +67,7 @@ def build_features(
     relevance: RelevanceSource,
     *,
     width: int = 48,
+    finder: RelevanceTables | None = None,
     progress: bool = True,
 ) -> FeatureTables:
     """The tables that simulators, observations and policies use.
@@ -77,6 +78,7 @@ def build_features(
         train: The training part of the log, for popularity.
         relevance: The relevance model.
         width: Width of the reduced vectors; no more than the model's own.
+        finder: Dot products that find a query's candidates, where others than the model's are to.
         progress: Show bars.
     """
     if width < 1:
@@ -116,7 +118,7 @@ def build_features(
         alone = words.tables(catalog, queries, progress=False)
         tables = replace(tables, words_click_query=alone.click_query)
     depth = min(_PAIR_DEPTH, catalog.n_items, max(1, _MOST_PAIRS // max(len(queries), 1)))
-    found = build_candidates(tables, depth)
+    found = build_candidates(tables, depth, relevance=finder)
     return replace(tables, pairs=build_pairs(catalog, relevance.read(catalog, queries), train, found))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from encoders.features import CandidateTable, FeatureTables, RelevanceTables
 
-__all__ = ["CandidateSource", "ExactSource", "build_candidates"]
+__all__ = ["CandidateSource", "ExactSource", "build_candidates", "rescored"]
 
 
 class CandidateSource(Protocol):
@@ -107,3 +107,9 @@ def build_candidates(
             rows[part, :size], logits[part, :size] = _top(blend.astype(np.float32), size)
     scores = np.where(rows >= 0, 1.0 / (1.0 + np.exp(-logits)), 0.0)
     return CandidateTable(items=rows, scores=scores.astype(np.float32))
+
+
+def rescored(found: CandidateTable, relevance: RelevanceTables) -> CandidateTable:
+    """The same candidates in the same order, with the click probabilities of another relevance."""
+    queries = np.arange(found.items.shape[0], dtype=np.int32)
+    return CandidateTable(items=found.items, scores=relevance.click_probability(queries, found.items))

@@ -80,8 +80,9 @@ class RelevanceOptions:
     width: int = 48
     """Width of the reduced item and query vectors in observations and simulators."""
     relevance_tables: Path | None = None
-    """Take these tables (features.npz of `python -m encoders export` or `fuse`, made from the same log and catalogue)
-    in place of fine-tuning a model here; see docs/fusion.md. What --encoder, --finetune and --width say is not used."""
+    """Take the tables in this folder, which `python -m encoders export` or `fuse` wrote from the same log and
+    catalogue, in place of fine-tuning a model here (docs/fusion.md). --encoder, --finetune and --width say nothing
+    then."""
     as_candidates: bool = True
     """Let the fine-tuned model choose the candidates; otherwise the encoder as it was before fine-tuning."""
     popular_candidates: float = 0.0

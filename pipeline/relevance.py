@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from behavior.files import atomic_path
 from encoders.features import CandidateTable, FeatureTables, RelevanceTables
-from pipeline.config import RelevanceOptions, TrainConfig
+from pipeline.config import TrainConfig
 from pipeline.data import ShopData, n_candidates_for
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
         )
     _shares(config, n_candidates_for(config, shop))  # refuses shares that cannot be, before minutes are spent
     if config.relevance.relevance_tables is not None:
-        features = _given(config.relevance, shop)
-        candidates = _candidates(config, n_candidates_for(config, shop), features, None)
+        features, candidates = _given(config, shop)
         save_features(tables, features)
         save_candidates(chosen, candidates)
         return Relevance(
@@ -110,34 +109,43 @@ def learn_relevance(config: TrainConfig, shop: ShopData, folder: Path) -> Releva
     return Relevance(features=features, candidates=candidates, report=report, words=words)
 
 
-def _given(options: RelevanceOptions, shop: ShopData) -> FeatureTables:
-    """The tables that the user brought, where they are of this log and catalogue."""
-    from encoders import load_features
+def _given(config: TrainConfig, shop: ShopData) -> tuple[FeatureTables, CandidateTable]:
+    """The tables that the user brought, where they are of this log and catalogue, and the run's share of candidates."""
+    from encoders import load_candidates, load_features
     from encoders.build import log_popularity
 
-    path = options.relevance_tables
-    assert path is not None
-    if not options.as_candidates:
+    options, wanted = config.relevance, n_candidates_for(config, shop)
+    folder = options.relevance_tables
+    assert folder is not None
+    if not options.as_candidates or options.popular_candidates or options.explored_candidates:
         raise InputError(
-            "tables do not say what the encoder was before fine-tuning, so it cannot choose the candidates",
-            where="--no-as-candidates",
-            mend="leave out --relevance-tables or --no-as-candidates",
+            "tables bring their candidates with them, so nothing else can choose them",
+            where="--relevance-tables",
+            mend="leave out --no-as-candidates, --popular-candidates and --explored-candidates",
         )
-    features = load_features(path)
-    found, wanted = (features.n_items, features.n_queries), (shop.catalog.n_items, len(shop.queries))
+    features, found = load_features(folder / "features.npz"), load_candidates(folder / "candidates.npz")
+    sizes, expected = (features.n_items, features.n_queries), (shop.catalog.n_items, len(shop.queries))
     # Popularity is made of every click in the training part of the log: another log, or another order of the items,
     # has another.
-    same = found == wanted and np.allclose(
+    same = sizes == expected and np.allclose(
         features.popularity, log_popularity(shop.train, shop.catalog.n_items)[0], rtol=1e-4
     )
-    if not same:
+    if not same or found.items.shape[0] != features.n_queries:
         raise InputError(
-            f"these tables are of another log or catalogue: {found[0]:,} items and {found[1]:,} queries, and here are "
-            f"{wanted[0]:,} and {wanted[1]:,}" + ("; the clicks differ" if found == wanted else ""),
-            where=str(path),
+            f"these tables are of another log or catalogue: {sizes[0]:,} items and {sizes[1]:,} queries, and here are "
+            f"{expected[0]:,} and {expected[1]:,}" + ("; the clicks differ" if sizes == expected else ""),
+            where=str(folder),
             mend="make them anew with `python -m encoders export` or `fuse`, and the same --data and --catalog",
         )
-    return features
+    if found.items.shape[1] < wanted:
+        raise InputError(
+            f"these tables have {found.items.shape[1]} candidates a query, and the run is to rank {wanted}",
+            where=str(folder),
+            mend=f"make them anew with --n-candidates {wanted}, or run with --n-candidates {found.items.shape[1]}",
+        )
+    items = np.ascontiguousarray(found.items[:, :wanted])
+    scores = found.scores[:, :wanted] if options.as_observation else hidden_scores(items)
+    return features, CandidateTable(items=items, scores=np.ascontiguousarray(scores))
 
 
 def _from_text(
@@ -260,6 +268,7 @@ def _candidates(
     Where the agent is to see no scores, all are the same.
     """
     from encoders import build_candidates, mix_candidates
+    from encoders.candidates import rescored
 
     options = config.relevance
     if options.popular_candidates or options.explored_candidates:
@@ -271,9 +280,7 @@ def _candidates(
         return CandidateTable(items=found.items, scores=hidden_scores(found.items))
     if finder is None:
         return found
-    queries = np.arange(found.items.shape[0], dtype=np.int32)
-    scores = features.relevance.click_probability(queries, found.items)
-    return CandidateTable(items=found.items, scores=scores)
+    return rescored(found, features.relevance)
 
 
 def _read_report(path: Path) -> RelevanceReport | None:

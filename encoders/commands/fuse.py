@@ -27,8 +27,9 @@ __all__ = ["Fuse"]
 class Fuse:
     """Join a relevance model with what else is known of items, say what each kind of knowledge adds, write tables.
 
-    The tables take the place of those of `export`: `python train.py --relevance-tables OUT/features.npz` and
-    `python -m simulators fit --features OUT/features.npz`, with the same log and catalogue.
+    The tables take the place of those of `export`: `python train.py --relevance-tables OUT` and
+    `python -m simulators fit --features OUT/features.npz`, with the same log and catalogue. Candidates are found by the
+    relevance model as it was, and scored by all that is known.
     """
 
     model: Path
@@ -61,7 +62,7 @@ class Fuse:
         """Learn, judge, write."""
         from encoders.build import build_features
         from encoders.cache import EmbeddingCache
-        from encoders.candidates import build_candidates
+        from encoders.candidates import build_candidates, rescored
         from encoders.fusion.ablation import ablate
         from encoders.fusion.modalities import read_image_vectors
         from encoders.fusion.source import read_log
@@ -93,12 +94,23 @@ class Fuse:
                 progress=progress,
             )
         )
+        # Fused scores are learned among what was shown, so the whole catalogue is searched by text.
+        finder = model.tables(shop.catalog, shop.queries, progress=False)
         features = build_features(
-            shop.catalog, shop.queries, shop.train, fused, width=self.table_width, progress=progress
+            shop.catalog,
+            shop.queries,
+            shop.train,
+            fused,
+            width=self.table_width,
+            finder=finder,
+            progress=progress,
+        )
+        candidates = rescored(
+            build_candidates(features, self.n_candidates, relevance=finder), features.relevance
         )
         with atomic_folder(self.out) as folder:
             save_features(folder / "features.npz", features)
-            save_candidates(folder / "candidates.npz", build_candidates(features, self.n_candidates))
+            save_candidates(folder / "candidates.npz", candidates)
             (folder / "report.json").write_text(
                 json.dumps(_report(rows, fused, later.n_pairs), indent=2) + "\n", encoding="utf-8"
             )
@@ -129,6 +141,8 @@ def _known(fused: FusedRelevance) -> list[tuple[str, int, int, float]]:
 
 def _report(rows: list[Beside], fused: FusedRelevance, n_pairs: int) -> dict[str, Any]:
     return {
+        "steps": fused.fusion.steps,
+        "pull": fused.fusion.pull,
         "pairs": n_pairs,
         "modalities": {
             name: {"columns": columns, "items": items, "mean_gate": gate}
@@ -144,6 +158,10 @@ def _print(rows: list[Beside], fused: FusedRelevance, n_pairs: int) -> None:
         ("modality", "columns", "items that have it", "mean gate"),
         [(name, str(columns), f"{items:,}", f"{gate:.2f}") for name, columns, items, gate in _known(fused)],
     )
+    if not fused.fusion.steps:
+        print(
+            "nothing of it helped queries that were left out of learning: the tables are those of text alone"
+        )
     print_table(
         f"{n_pairs:,} pairs of the log's last sessions",
         ("learned with", "measure", "text alone", "fused", "gain, 95 % interval"),

@@ -15,7 +15,7 @@ from encoders.fusion.source import read_log
 from encoders.measures.beside import beside
 from encoders.relevance import RelevanceModel
 from encoders.storage import load_candidates, load_features
-from pipeline.config import RelevanceOptions, SourceOptions, TrainConfig
+from pipeline.config import RelevanceOptions, SourceOptions, TaskOptions, TrainConfig
 from pipeline.data import read_source
 from pipeline.relevance import learn_relevance
 
@@ -72,26 +72,41 @@ def test_the_tables_are_those_of_the_text_model_and_the_fused_vectors(tables, mo
         features.words_click_query[:, width:], features.relevance.click_query[:, width:], atol=1e-6
     )
     chosen = load_candidates(tables / "candidates.npz")
-    logit = features.relevance.click_query @ features.relevance.item.T  # (Q, I)
     with_text = [q for q, words_of in enumerate(shop.queries) if words_of]
+    logit = text.click_query @ text.item.T  # (Q, I): found by text
     np.testing.assert_array_equal(chosen.items[with_text, 0], logit[with_text].argmax(axis=1))
+    everyone = np.arange(len(shop.queries), dtype=np.int32)
+    fused = features.relevance.click_probability(everyone, chosen.items)  # scored by all
+    np.testing.assert_allclose(chosen.scores, fused, atol=1e-6)
 
 
 def test_a_run_takes_the_tables_of_its_own_log_alone(tables, source, tmp_path: Path) -> None:
     shop = read_source(source, progress=False)
-    config = TrainConfig(source=source, relevance=RelevanceOptions(relevance_tables=tables / "features.npz"))
+    config = TrainConfig(
+        source=source,
+        relevance=RelevanceOptions(relevance_tables=tables),
+        task=TaskOptions(n_candidates=20),
+    )
     learned = learn_relevance(config, shop, tmp_path / "run")
-    assert "features.npz" in learned.summary()
-    given = load_features(tables / "features.npz")
+    assert str(tables) in learned.summary()
+    given, found = load_features(tables / "features.npz"), load_candidates(tables / "candidates.npz")
     np.testing.assert_array_equal(learned.features.relevance.item, given.relevance.item)
+    np.testing.assert_array_equal(learned.candidates.items, found.items[:, :20])
+    np.testing.assert_array_equal(learned.candidates.scores, found.scores[:, :20])
     again = learn_relevance(config, shop, tmp_path / "run")  # an interrupted run that goes on
     np.testing.assert_array_equal(again.candidates.items, learned.candidates.items)
+    unseen = replace(config, relevance=replace(config.relevance, as_observation=False))
+    hidden = learn_relevance(unseen, shop, tmp_path / "hidden").candidates
+    assert np.unique(hidden.scores[hidden.items >= 0]).tolist() == [0.5]
     half = replace(shop, train=shop.train.take(np.arange(shop.train.n_steps // 2)))
     with pytest.raises(InputError, match="the clicks differ"):
         learn_relevance(config, half, tmp_path / "half")
     blind = replace(config, relevance=replace(config.relevance, as_candidates=False))
-    with pytest.raises(InputError, match="before fine-tuning"):
+    with pytest.raises(InputError, match="bring their candidates"):
         learn_relevance(blind, shop, tmp_path / "blind")
+    wide = replace(config, task=TaskOptions(n_candidates=60))
+    with pytest.raises(InputError, match="have 50 candidates a query, and the run is to rank 60"):
+        learn_relevance(wide, shop, tmp_path / "wide")
 
 
 def test_a_fusion_of_some_modalities_is_a_relevance_source(model, source) -> None:
