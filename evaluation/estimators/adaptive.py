@@ -36,10 +36,11 @@ def adaptive_ips(
     behaviour: ArrayLike,
     shown: ArrayLike | None = None,
 ) -> Estimate:
-    """Adaptive IPS.
+    """Adaptive IPS, `mean(sum_k w_k(c_i) r_k)`, `c_i` the behaviour of the row.
 
     Unbiased where `behaviour` says for each row which items each position's reward can depend on: naming more than
     it does costs variance, naming fewer costs bias. The least variance of all unbiased weightings of this kind.
+    Source: Kiyohara et al., KDD 2023.
 
     Args:
         reward: (n, K) reward of each position.
@@ -60,7 +61,7 @@ def snadaptive_ips(
     behaviour: ArrayLike,
     shown: ArrayLike | None = None,
 ) -> Estimate:
-    """Self-normalised adaptive IPS, position by position; arguments as for `adaptive_ips`."""
+    """Self-normalised adaptive IPS, `sum_k sum_i(w_ik r_ik) / sum_i(w_ik)`; otherwise as for `adaptive_ips`."""
     return _adaptive("SNAIPS", reward, logging, evaluation, behaviour, shown, normalise=True)
 
 

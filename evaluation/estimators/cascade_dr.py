@@ -276,11 +276,11 @@ def cascade_dr(
     q_hat: ArrayLike,
     shown: ArrayLike | None = None,
 ) -> Estimate:
-    """Cascade doubly robust.
+    """Cascade doubly robust, `mean(sum_k w_k (r_k - q_k(a_k)) + w_{k-1} sum_a pi_e(a | above) q_k(a))`, `w_0 = 1`.
 
     Unbiased for *any* reward model that was not fitted to the same rows, where a position's reward depends on the
     items down to it, propensities are right and the log could show whatever the policy would. A better model
-    means less variance. A plain average: denominators of ones.
+    means less variance. A plain average: denominators of ones. Source: Kiyohara et al., WSDM 2022.
 
     Args:
         reward: (n, K) reward of each position.
@@ -329,7 +329,9 @@ def cascade_dr_from_values(
     expected: ArrayLike,
     shown: ArrayLike | None = None,
 ) -> Estimate:
-    """Cascade-DR where the reward model has been evaluated already: for candidate lists too long for tables.
+    """Cascade-DR, `mean(sum_k w_k (r_k - predicted_k) + w_{k-1} expected_k)`: for candidates too many for tables.
+
+    Assumptions as for `cascade_dr`.
 
     Args:
         reward: (n, K) reward of each position.
@@ -351,5 +353,8 @@ def sncascade_dr_from_values(
     expected: ArrayLike,
     shown: ArrayLike | None = None,
 ) -> Estimate:
-    """Self-normalised Cascade-DR; arguments as for `cascade_dr_from_values`."""
+    """Self-normalised Cascade-DR: ratios of sums as for `sncascade_dr`, arguments as for `cascade_dr_from_values`.
+
+    Source: Kiyohara et al., WSDM 2022.
+    """
     return _values("SNCascade-DR", reward, logging, evaluation, predicted, expected, shown, normalise=True)

@@ -41,11 +41,12 @@ __all__ = ["cm_ips", "pbm_ips", "sncm_ips", "snpbm_ips"]
 def pbm_ips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, examination: ArrayLike
 ) -> Estimate:
-    """Click-model IPS under the position-based model.
+    """Position-based-model IPS, `mean(sum_k r_k sum_j theta_j p_e(i_k, j) / sum_j theta_j p_b(i_k, j))`.
 
     Unbiased where a click is examination (of the position) times attraction (of the item), and the items the
     policy would show can stand somewhere on the logged page: it needs the item anywhere on the page rather
-    than at the same position, hence far less overlap than IIPS. A wrong `examination` biases it.
+    than at the same position, hence far less overlap than IIPS. A wrong `examination` biases it. Source: Li et al., KDD
+    2018, equation 11.
 
     Args:
         reward: (n, K) reward of each position, zero wherever there was no examination.
@@ -131,12 +132,13 @@ def _position_based(
 def cm_ips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
-    """Click-model IPS under the cascade model.
+    """Cascade-model IPS, `mean(sum_k w_k r_k)`, `w_k` of "these items above in any order, this item here".
 
     Unbiased where a position's reward depends on its item, and on the items above it whatever their order: cascade
     and dependent-click models, and dynamic Bayesian networks with one chance of going on. It needs the same items
     above, in any order, where RIPS needs the same order. Continuation that depends on the position alone is allowed;
-    attraction that does is not.
+    attraction that does is not. The model: Craswell et al., WSDM 2008; the weight is that of RIPS, averaged over the
+    order above.
 
     Args:
         reward: (n, K) reward of each position.
@@ -151,5 +153,5 @@ def cm_ips(
 def sncm_ips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
-    """Self-normalised CM-IPS, position by position; arguments as for `cm_ips`."""
+    """Self-normalised CM-IPS, `sum_k sum_i(w_ik r_ik) / sum_i(w_ik)`: consistent; otherwise as for `cm_ips`."""
     return weighted_by_position("SNCM-IPS", reward, logging, evaluation, shown, normalise=True)

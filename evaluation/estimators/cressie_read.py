@@ -43,7 +43,7 @@ def cressie_read(
     weight_range: tuple[float, float] = (0.0, math.inf),
     unseen_reward: float | None = None,
 ) -> Estimate:
-    """Cressie-Read estimate of power -2: IPS with the weights as a control variate.
+    """Cressie-Read estimate, `sum_i q_i w_i r_i`: q nearest to equal with `sum_i q_i w_i = 1`; IPS with a control.
 
     Consistent where IPS is (right propensities, support), with a bias that vanishes faster than its error;
     a constant reward gives that constant, equal policies give the log's mean. Its gain over SNIPS is that the

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
-from evaluation.estimators.checks import check_reward, check_same_rows
+from evaluation.estimators.checks import array_of, check_reward, check_same_rows
 from evaluation.estimators.result import effective_sample_size
 from evaluation.estimators.sessions_weights import discount, weigh_sessions
 from evaluation.intervals.interval import cluster_index, cluster_sums
@@ -166,7 +166,7 @@ def session_distribution(
     `reward_distribution` with the users' labels.
     """
     name = "session distribution"
-    if np.ndim(logging) != 1:
+    if array_of(logging, "logging", name).ndim != 1:
         raise InputError(
             f"`logging` has shape {np.shape(logging)}, expected (rows,)",
             where=name,

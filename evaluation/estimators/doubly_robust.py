@@ -68,7 +68,7 @@ def dr(
 
     Unbiased for *any* model that was not fitted to the same rows if the propensities are right and the log
     supports the policy; consistent too if the model is right and the propensities are not. A good model takes
-    its share out of the variance, a bad one adds to it.
+    its share out of the variance, a bad one adds to it. Source: Dudik, Langford and Li, ICML 2011.
 
     Args:
         reward: (n,) reward of each impression.
@@ -86,7 +86,8 @@ def sndr(
     """Self-normalised doubly robust, `mean(m) + sum(w (r - q)) / sum(w)`.
 
     Consistent rather than unbiased: the correction is a weighted mean of residuals, which stays inside their
-    range however large the weights are. nan where no row has weight. Arguments as for `dr`.
+    range however large the weights are. nan where no row has weight. Assumptions and arguments as for `dr`. Source:
+    Thomas and Brunskill, ICML 2016.
     """
     r, w = importance_weights("SNDR", reward, logging, evaluation)
     return corrected("SNDR", r, w, q_logged, q_policy, self_normalised=True)

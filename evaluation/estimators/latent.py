@@ -21,12 +21,12 @@ __all__ = ["latent_ips", "latent_probabilities", "snlatent_ips"]
 
 
 def latent_ips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimate:
-    """Latent IPS.
+    """Latent IPS, `mean(w(z) R)`, `w(z)` the ratio of both policies' chances of the abstraction.
 
     Unbiased where the abstraction is sufficient (slates with the same one are worth the same, in expectation) and
     the log shows every abstraction that the policy would; only *abstractions* need support. One that forgets what
     matters biases it towards the logging policy's value within each abstraction. With one slate an abstraction it
-    is SIPS; with one abstraction for all it is the log's mean.
+    is SIPS; with one abstraction for all it is the log's mean. Source: Kiyohara, Nomura and Saito, WWW 2024.
 
     The first m items are an abstraction whose probability is the cascade propensity at position m.
 
@@ -39,7 +39,7 @@ def latent_ips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> 
 
 
 def snlatent_ips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimate:
-    """Self-normalised latent IPS, `sum(w R) / sum(w)`; arguments as for `latent_ips`."""
+    """Self-normalised latent IPS, `sum(w R) / sum(w)`: consistent; otherwise as for `latent_ips`."""
     return _latent("SNLIPS", reward, logging, evaluation, normalise=True)
 
 

@@ -56,11 +56,12 @@ def pseudo_inverse(
     context: ArrayLike | None = None,
     control: Control = "none",
 ) -> Estimate:
-    """Pseudo-inverse estimator by the behaviour policy's second-moment matrix.
+    """Pseudo-inverse estimator, `mean(R phi' Gamma^+ 1_s)`, by the behaviour policy's second-moment matrix.
 
     Unbiased where the expected page reward is a sum over positions of something that depends on position, item and
     context only, and the policy's marginals lie in the span of the slates that the log can show. Cascades and
-    substitution break it. Weights can be below 0, so its values can leave the range of the rewards.
+    substitution break it. Weights can be below 0, so its values can leave the range of the rewards. Source: Swaminathan
+    et al., NeurIPS 2017; control variates by Vlassis et al., NeurIPS 2021.
 
     Args:
         reward: (n, K) reward of each position, or (n,) of the page.

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
+from evaluation.estimators.checks import array_of
 from evaluation.estimators.result import Estimate, ratio_estimate
 from evaluation.estimators.sessions_weights import Pair, WeighedSessions, discount, weigh_sessions
 
@@ -37,12 +38,13 @@ def pdis(
     gamma: float = 1.0,
     carry: Pair | None = None,
 ) -> Estimate:
-    """Per-decision importance sampling, per session.
+    """Per-decision importance sampling, `mean_s(sum_t gamma^t w_st r_st)`, per session.
 
     Unbiased if the logged propensities are right, the log could show whatever the policy would (support), and, beyond
     joint propensities, the page is read as their form says: with cascade propensities a position's reward depends on
     the pages before and on the items down to it; with item-position ones (and `carry`) on the pages before and on its
-    own item. Nothing is assumed of how users change from page to page. One page a session: SIPS, RIPS, IIPS.
+    own item. Nothing is assumed of how users change from page to page. One page a session: SIPS, RIPS, IIPS. Source:
+    Precup, Sutton and Singh, ICML 2000; within a page McInerney et al., KDD 2020.
 
     Args:
         reward: (M,) reward of each logged page, or (M, K) of its positions; rows in any order.
@@ -74,7 +76,7 @@ def wpdis(
     gamma: float = 1.0,
     carry: Pair | None = None,
 ) -> Estimate:
-    """Weighted (self-normalised) per-decision importance sampling; arguments and assumptions as for `pdis`.
+    """Self-normalised PDIS, `sum_t gamma^t sum_s(w_st r_st) / sum_s(w_st)`; otherwise as for `pdis`.
 
     Consistent rather than unbiased. With few effective sessions it leans towards the log's own value: its interval
     says nothing of that. One page a session: SNSIPS, SNRIPS, SNIIPS.
@@ -94,10 +96,10 @@ def tis(
     step: ArrayLike,
     gamma: float = 1.0,
 ) -> Estimate:
-    """Trajectory-wise importance sampling: the whole session's weight on its whole reward.
+    """Trajectory-wise importance sampling, `mean_s(W_s sum_t gamma^t r_st)`: the whole session's weight.
 
     Unbiased as `pdis` is, and never better for a sum of rewards; needed where the reward is no sum of pages' rewards
-    (a session's distribution, see `evaluation.estimators.distribution`).
+    (a session's distribution, see `evaluation.estimators.distribution`). Source: Precup, Sutton and Singh, ICML 2000.
 
     Args:
         reward: (M,) reward of each logged page, or (M, K) of its positions.
@@ -119,7 +121,7 @@ def wtis(
     step: ArrayLike,
     gamma: float = 1.0,
 ) -> Estimate:
-    """Self-normalised trajectory-wise importance sampling; arguments as for `tis`.
+    """Self-normalised TIS, `sum_s(W_s sum_t gamma^t r_st) / sum_s(W_s)`: consistent; otherwise as for `tis`.
 
     Stays inside the range of the sessions' rewards; a reward that is the same for all sessions comes out as it is.
     """
@@ -149,7 +151,7 @@ def _trajectory(
     *,
     normalise: bool,
 ) -> Estimate:
-    if np.ndim(logging) == 2:
+    if array_of(logging, "logging", name).ndim == 2:
         raise InputError(
             f"`logging` has shape {np.shape(logging)}, expected (rows,)",
             where=name,

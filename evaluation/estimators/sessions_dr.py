@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
-from evaluation.estimators.checks import check_same_rows
+from evaluation.estimators.checks import array_of, check_same_rows
 from evaluation.estimators.result import Estimate, ratio_estimate
 from evaluation.estimators.sessions_weights import WeighedSessions, discount, weigh_sessions
 
@@ -37,12 +37,12 @@ def session_dr(
     step: ArrayLike,
     gamma: float = 1.0,
 ) -> Estimate:
-    """Doubly robust value per session.
+    """Doubly robust value per session, `mean_s(sum_t gamma^t [w_t (r_t - q_t) + w_{t-1} v_t])`, `w_{-1} = 1`.
 
     Unbiased for any `q` that does not depend on the session it is used on, if `v` is the expectation of `q` over the
     pages of the policy judged (an average over its draws will do) and the propensities are right; consistent too if
     the propensities are wrong and `q` is right. The better `q`, the smaller the variance; weights of whole sessions
-    still multiply what `q` leaves over. With q = v = 0 it is PDIS.
+    still multiply what `q` leaves over. With q = v = 0 it is PDIS. Source: Jiang and Li, ICML 2016.
 
     Args:
         reward: (M,) reward of each logged page, or (M, K) of its positions.
@@ -74,7 +74,10 @@ def session_wdr(
     step: ArrayLike,
     gamma: float = 1.0,
 ) -> Estimate:
-    """Weighted doubly robust value per session; arguments as for `session_dr`. Consistent, much steadier."""
+    """Weighted doubly robust value per session: each step's weights are divided by their sum over sessions, not by S.
+
+    Consistent, much steadier; arguments as for `session_dr`. Source: Thomas and Brunskill, ICML 2016.
+    """
     found, q_table, v_table = _prepared(
         "session WDR", reward, logging, evaluation, q, v, session, step, ndim=1
     )
@@ -93,9 +96,9 @@ def session_cascade_dr(
     gamma: float = 1.0,
     self_normalised: bool = False,
 ) -> Estimate:
-    """Cascade doubly robust value per session: every position of every page is a decision.
+    """Cascade-DR per session: the `mean_s(sum_t ...)` of `session_dr`, t running over all positions of all pages.
 
-    Unbiased as `session_dr` is, where a position's reward depends on the pages before and on the items down to it.
+    Unbiased as for `session_dr`, where a position's reward depends on the pages before and on the items down to it.
     A reward is weighed by the items down to its position instead of by the whole page. One page a session:
     Cascade-DR of slates.
 
@@ -128,7 +131,7 @@ def _prepared(
     *,
     ndim: int,
 ) -> tuple[WeighedSessions, NDArray[np.float64], NDArray[np.float64]]:
-    if np.ndim(logging) != ndim:
+    if array_of(logging, "logging", name).ndim != ndim:
         raise InputError(
             f"`logging` has shape {np.shape(logging)}, expected {'(rows,)' if ndim == 1 else '(rows, positions)'}",
             where=name,

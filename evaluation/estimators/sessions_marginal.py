@@ -16,12 +16,11 @@ state must be one: given it, what happens next must not depend on the pages befo
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavior.errors import InputError
+from evaluation.estimators.checks import array_of
 from evaluation.estimators.result import Estimate, ratio_estimate
 from evaluation.estimators.sessions_layout import SessionLayout
 from evaluation.estimators.sessions_weights import discount, weigh_sessions
@@ -41,14 +40,15 @@ def session_mis(
     gamma: float = 1.0,
     self_normalised: bool = False,
 ) -> Estimate:
-    """State-marginal importance sampling per session; with `action`, state-action-marginal.
+    """State-marginal importance sampling per session, `sum_t gamma^t sum_z d_t(z) r(t, z)`; with `action`, of both.
 
     Consistent if the propensities are right, the log could show whatever the policy would, and `state` is Markov: given
     it, rewards and the next state depend on the page alone, not on the pages before. The propensities of both policies
     may depend on more than the state only if that does not tell more of what comes. One state for all makes pages
     independent of each other; the whole history for a state gives PDIS back. With `action`, the page's ratio is
     averaged over the pages of one step, state and action: right if rewards and next states depend on the page through
-    its action alone, such as "how many of the items are of the user's favourite kind".
+    its action alone, such as "how many of the items are of the user's favourite kind". Source: Xie, Ma and Wang,
+    NeurIPS 2019.
 
     Args:
         reward: (M,) reward of each logged page, or (M, K) of its positions.
@@ -71,7 +71,7 @@ def session_mis(
         InputError: As of `pdis`, or states without labels.
     """
     name = "SN-MIS" if self_normalised else "MIS"
-    if np.ndim(logging) == 2:
+    if array_of(logging, "logging", name).ndim == 2:
         raise InputError(
             f"`logging` has shape {np.shape(logging)}, expected (rows,)",
             where=name,
@@ -91,7 +91,7 @@ def session_mis(
 
 def _codes(values: ArrayLike, layout: SessionLayout, label: str, where: str) -> NDArray[np.int64]:
     """Dense codes (S, T) of labels (M,), -1 after a session's end."""
-    array: NDArray[Any] = np.asarray(values)
+    array = array_of(values, label, where, numeric=False)
     if array.shape != layout.row.shape:
         raise InputError(
             f"`{label}` has shape {array.shape} for {layout.row.shape[0]} rows",

@@ -87,7 +87,7 @@ def clipped_ips(
 def sgips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, parameter: float) -> Estimate:
     """Sub-Gaussian IPS, `mean(w r / (1 - l + l w))`.
 
-    Every weight stays below `1 / l`, with bias of the order of `l` and error bounds that decay as a Gaussian's
+    Biased by `E[(s - w) r]`, s the shrunk weight; every s stays below `1 / l`, and error bounds decay as a Gaussian's
     (Metelli, Russo and Restelli, Subgaussian and differentiable importance sampling, NeurIPS 2021).
 
     Args:
@@ -147,6 +147,8 @@ def switch_dr(
     parameter: float,
 ) -> Estimate:
     """Switch-DR, `mean(m + w 1[w <= l] (r - q))`: the model alone wherever the weight is larger than `l`.
+
+    Biased by the model's error there, `E[w 1[w > l] (q - r)]`.
 
     Args:
         reward: (n,) reward of each impression.

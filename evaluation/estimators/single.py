@@ -54,7 +54,8 @@ def ips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estimat
     """Inverse propensity score, `mean(w r)`.
 
     Unbiased if the logged propensities are right and the log could show whatever the policy would (support).
-    Its variance grows with the squared weights; a shift of all rewards changes its error.
+    Its variance grows with the squared weights; a shift of all rewards changes its error. Source: Horvitz and Thompson,
+    JASA 1952; Strehl et al., NeurIPS 2010.
 
     Args:
         reward: (n,) reward of each impression.
@@ -69,14 +70,14 @@ def snips(reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike) -> Estim
     """Self-normalised IPS, `sum(w r) / sum(w)`.
 
     Consistent rather than unbiased, stays inside the range of the rewards, unmoved by how large the weights
-    happened to be; assumptions and arguments as for `ips`.
+    happened to be; assumptions and arguments as for `ips`. Source: Swaminathan and Joachims, NeurIPS 2015.
     """
     r, w = importance_weights("SNIPS", reward, logging, evaluation)
     return weighted_mean("SNIPS", r, w, self_normalised=True)
 
 
 def bips(reward: ArrayLike, weights: ArrayLike, *, self_normalised: bool = True) -> Estimate:
-    """Balanced IPS: the mean reward under weights that were learned rather than divided.
+    """Balanced IPS, `sum(v r) / sum(v)`: the mean reward under weights that were learned rather than divided.
 
     Consistent if the weights converge to `pi_e / pi_b`; nothing has to be known of the logging policy, and
     nothing unbiased remains: an error of the classifier is an error of the value. Learned weights have no

@@ -47,7 +47,10 @@ def _whole(
 def sips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
-    """Standard (whole-slate) IPS. Assumes nothing of how users respond; needs overlap of whole slates.
+    """Standard (whole-slate) IPS, `mean(w_slate R)`.
+
+    Unbiased however users respond, if propensities are right and the log could show every whole slate that the policy
+    would. Source: Swaminathan et al., NeurIPS 2017.
 
     Args:
         reward: (n, K) reward of each position.
@@ -61,17 +64,18 @@ def sips(
 def snsips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
-    """Self-normalised whole-slate IPS, `sum(w R) / sum(w)`; arguments as for `sips`."""
+    """Self-normalised whole-slate IPS, `sum(w R) / sum(w)`: consistent; assumptions and arguments as for `sips`."""
     return _whole("SNSIPS", reward, logging, evaluation, shown, normalise=True)
 
 
 def iips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
-    """Independent (item-position) IPS.
+    """Independent (item-position) IPS, `mean(sum_k w_item_k r_k)`.
 
     Unbiased where a position's reward depends on its own item and position only: no cascade, no substitution
-    between shown items. The bias where users interact with the slate as a whole can have either sign.
+    between shown items. The bias where users interact with the slate as a whole can have either sign. Source: Li et
+    al., KDD 2018.
 
     Args:
         reward: (n, K) reward of each position.
@@ -85,17 +89,18 @@ def iips(
 def sniips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
-    """Self-normalised item-position IPS, `sum_k sum_i(w_ik r_ik) / sum_i(w_ik)`; arguments as for `iips`."""
+    """Self-normalised IIPS, `sum_k sum_i(w_ik r_ik) / sum_i(w_ik)`: consistent; otherwise as for `iips`."""
     return weighted_by_position("SNIIPS", reward, logging, evaluation, shown, normalise=True)
 
 
 def rips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
-    """Reward-interaction (cascade) IPS.
+    """Reward-interaction (cascade) IPS, `mean(sum_k w_cascade_k r_k)`.
 
     Unbiased where a position's reward depends on the items down to it, in order: a user who reads from the
-    top. Its weights multiply down the page, so the last positions carry the variance.
+    top. Its weights multiply down the page, so the last positions carry the variance. Source: McInerney et al.,
+    KDD 2020.
 
     Args:
         reward: (n, K) reward of each position.
@@ -109,5 +114,5 @@ def rips(
 def snrips(
     reward: ArrayLike, logging: ArrayLike, evaluation: ArrayLike, *, shown: ArrayLike | None = None
 ) -> Estimate:
-    """Self-normalised cascade IPS, position by position; arguments as for `rips`."""
+    """Self-normalised RIPS, `sum_k sum_i(w_ik r_ik) / sum_i(w_ik)`: consistent; otherwise as for `rips`."""
     return weighted_by_position("SNRIPS", reward, logging, evaluation, shown, normalise=True)

@@ -48,11 +48,12 @@ class _Marginals:
 
 
 def slate_dm(evaluation: ArrayLike, q_hat: ArrayLike) -> Estimate:
-    """Slate direct method by a model of rewards by item and position.
+    """Slate direct method, `mean(sum_k sum_a phi_k(a) q_k(a))`, by a model of rewards by item and position.
 
     Right only as far as the model is, in contexts and for items that the policy would show: nothing corrects it,
     and its standard error says nothing of the model's error. It has no weights (they are 1) and no overlap to lose.
-    The model must be additive over positions given the context, and fitted to other sessions than the rows'.
+    The model must be additive over positions given the context, and fitted to other sessions than the rows'. Source:
+    Swaminathan et al., NeurIPS 2017.
 
     Args:
         evaluation: (n, K, A) chance of each item at each position under the policy judged; sums to 1 over items.
@@ -70,10 +71,11 @@ def slate_dm(evaluation: ArrayLike, q_hat: ArrayLike) -> Estimate:
 
 
 def slate_dm_from_draws(predicted: ArrayLike) -> Estimate:
-    """Slate direct method by a model of whole pages, averaged over pages drawn from the policy judged.
+    """Slate direct method, `mean(sum_m predicted_m / M)`, by a model of whole pages that the policy judged drew.
 
     For models with interactions between items, whose mean over a policy has no formula. The draws add variance that
-    the standard error holds: it is that of rows, each the mean of its own draws.
+    the standard error holds: it is that of rows, each the mean of its own draws. Right as far as the
+    model is, as for `slate_dm`.
 
     Args:
         predicted: (n, M) the model's reward of M pages that the policy judged drew in each row's context.
