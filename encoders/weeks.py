@@ -9,6 +9,7 @@ by, to say later what was forgotten.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -50,6 +51,11 @@ class Log:
     test: LoggedSteps
     """Never learned from."""
 
+    @property
+    def parts(self) -> tuple[LoggedSteps, ...]:
+        """All three."""
+        return self.train, self.valid, self.test
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
@@ -62,6 +68,8 @@ class Kept:
     put_by: PairCounts  # of each week's last sessions: what earlier weeks knew, never learned from
     draw: NDArray[np.float64]  # (P,) of each of those pairs: the smallest stay
     empty: PairCounts  # of the query without a text, all weeks in one
+    until: int
+    """Time of the last step of all logs so far, nanoseconds since 1970 UTC; 0 where there was none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +111,14 @@ def start_kept(model: RelevanceModel, log: Log | None, config: ContinualConfig) 
         put_by=nothing,
         draw=np.zeros(0),
         empty=nothing,
+        until=0,
     )
     if log is None:
         return kept
     week = _numbered(kept, log, model.item_columns)
     item, query = _vectors(model, log.catalog, week)
     state = start_state(model.heads, item, query, week.train, config)
-    return _kept_on(kept, week, state, config)
+    return _kept_on(kept, week, log, state, config)
 
 
 def add_week(
@@ -144,6 +153,7 @@ def add_week(
             "the training part of the new log shows nothing for a query with a text",
             where="add_week(log=...)",
         )
+    _warn_of_old(kept, log)
     item, query = _vectors(model, log.catalog, week)
     state = replace(kept.state, heads=model.heads)
     state = update(state, item, query, week.train, config, progress=progress)
@@ -189,7 +199,19 @@ def add_week(
         )
         if pairs.n_pairs
     )
-    return new, _kept_on(kept, week, state, config), report
+    return new, _kept_on(kept, week, log, state, config), report
+
+
+def _warn_of_old(kept: Kept, log: Log) -> None:
+    times = np.concatenate([part.timestamp for part in log.parts])
+    old = float(np.mean(times <= kept.until))
+    if old > 0.0:
+        warnings.warn(
+            f"{100.0 * old:.3g} % of the new log's pages are no later than what earlier weeks ended with: what was "
+            "learned from counts twice, and what was put by to judge by may be learned from. Give the new week alone",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _no_pairs() -> PairCounts:
@@ -244,7 +266,7 @@ def _vectors(
     return item, query
 
 
-def _kept_on(kept: Kept, week: _Week, state: ContinualState, config: ContinualConfig) -> Kept:
+def _kept_on(kept: Kept, week: _Week, log: Log, state: ContinualState, config: ContinualConfig) -> Kept:
     """What to keep after `week`: of the pairs put by, as many as of those remembered, drawn evenly from all weeks."""
     draw = np.random.default_rng([config.seed, state.weeks, 1]).random(week.test.n_pairs)
     put_by, draw = concatenate([kept.put_by, week.test]), np.concatenate([kept.draw, draw])
@@ -257,6 +279,7 @@ def _kept_on(kept: Kept, week: _Week, state: ContinualState, config: ContinualCo
         put_by=put_by.take(stay),
         draw=draw[stay],
         empty=merged(concatenate([kept.empty, week.empty])),
+        until=max(kept.until, *(int(part.timestamp.max(initial=0)) for part in log.parts)),
     )
 
 
@@ -274,6 +297,7 @@ def save_kept(folder: Path, kept: Kept) -> None:
         "queries": list(kept.queries),
         "item_ids": list(kept.item_ids),
         "item_texts": list(kept.item_texts),
+        "until": kept.until,
     }
     (folder / _NAMES).write_text(json.dumps(names, indent=1) + "\n", encoding="utf-8")
 
@@ -289,6 +313,7 @@ def load_kept(folder: Path) -> Kept | None:
     try:
         names = json.loads((folder / _NAMES).read_text(encoding="utf-8"))
         queries, item_ids, item_texts = (tuple(names[k]) for k in ("queries", "item_ids", "item_texts"))
+        until = int(names["until"])
         state, data = load_state(folder / _STATE), read_npz(folder / _COUNTS, _KIND)
         put_by, empty = (
             PairCounts(**{f.name: data[f"{name}_{f.name}"] for f in fields(PairCounts)})
@@ -310,6 +335,7 @@ def load_kept(folder: Path) -> Kept | None:
         put_by=put_by,
         draw=draw,
         empty=empty,
+        until=until,
     )
 
 
