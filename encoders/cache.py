@@ -9,6 +9,7 @@ unused for longest go first.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -93,11 +94,12 @@ class EmbeddingCache:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             warnings.warn(
-                f"damaged embedding cache entry {shard} ({error}); removed, its texts are encoded again",
+                f"damaged embedding cache entry {shard} ({error}); not used, its texts are encoded again",
                 UserWarning,
                 stacklevel=4,
             )
-            shard.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that is read-only keeps it
+                shard.unlink()
             return None
         return keys, vectors
 

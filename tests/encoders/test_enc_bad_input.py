@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,48 @@ def test_a_folder_that_is_no_text_model_is_named(tmp_path: Path, files: dict[str
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         BertEncoder(tmp_path / "nothing", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("no tokeniser", "none of them of a word"),
+        ("more layers", "weights that config.json asks for are missing, such as encoder.layer.2"),
+        ("other width", "the weights have other sizes than config.json says"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_refused(
+    tiny_bert: Path, tmp_path: Path, damage: str, message: str
+) -> None:
+    """The library would fill in what is missing at random, or read every text as the same unknown word."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in tiny_bert.iterdir():
+        if damage != "no tokeniser" or file.name in ("config.json", "model.safetensors"):
+            shutil.copy(file, folder / file.name)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"more layers": {"num_hidden_layers": 3}, "other width": {"hidden_size": 8}}.get(damage, {})
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=message) as caught:
+        BertEncoder(folder, device="cpu")
+    assert str(folder) in str(caught.value)
+
+
+def test_a_tokeniser_with_far_fewer_pieces_is_warned_of(tiny_bert: Path, tmp_path: Path) -> None:
+    from transformers import BertTokenizerFast
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_bert / name, folder / name)
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nlamp\n")
+    BertTokenizerFast(vocab=str(tmp_path / "vocab.txt")).save_pretrained(folder)
+    with pytest.warns(UserWarning, match="knows 6 word pieces, the model has vectors for"):
+        BertEncoder(folder, device="cpu")
+
+
+def test_a_relevance_model_is_told_from_the_bert_inside_it(tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="the BERT of this relevance model is"):
+        BertEncoder(tmp_path, device="cpu")

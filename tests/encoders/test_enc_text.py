@@ -103,6 +103,22 @@ def test_damaged_entries_are_computed_again_with_a_warning(tmp_path: Path, damag
     assert len(encoder.asked) == 4
 
 
+def test_a_damaged_entry_that_stays_costs_a_warning_each_time(tmp_path: Path) -> None:
+    """As on a disk that is read-only: what cannot be removed or replaced is passed over."""
+    encoder, cache = Counting(), EmbeddingCache(tmp_path)
+    before = encode_cached(encoder, ["a", "b"], cache)
+    (shard,) = tmp_path.rglob("*.npz")
+    shard.unlink()
+    shard.mkdir()
+    for _ in range(2):
+        with (
+            pytest.warns(UserWarning, match="not used, its texts are encoded again"),
+            pytest.warns(UserWarning, match="the embedding cache cannot be written"),
+        ):
+            assert np.array_equal(encode_cached(encoder, ["a", "b"], cache), before)
+    assert encoder.asked == ["a", "b"] * 3
+
+
 def test_concurrent_writers_agree(tmp_path: Path) -> None:
     texts = [f"text {n}" for n in range(50)]
     expected = HashEncoder(16).encode(texts)
