@@ -51,10 +51,10 @@ class PairLookup:
             values[place, 4] = examples.teacher
         self._values = values
 
-    def lists(self, groups: Sequence[QueryGroup]) -> Lists:
-        """The batch of `groups`: the union of their items."""
+    def lists(self, groups: Sequence[QueryGroup], others: Sequence[int] = ()) -> Lists:
+        """The batch of `groups`: the union of their items, then `others`, which are none of them."""
         query = list(dict.fromkeys(group.query for group in groups))
-        item = list(dict.fromkeys(item for group in groups for item in group.items))
+        item = [*dict.fromkeys(item for group in groups for item in group.items), *others]
         code = np.asarray(query, np.int64)[:, None] * self._n_items + np.asarray(item, np.int64)  # (G, U)
         at = np.minimum(np.searchsorted(self._code, code), len(self._code) - 1)
         found = self._code[at] == code

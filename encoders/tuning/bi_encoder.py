@@ -7,7 +7,8 @@ With `q` and `i` unit vectors, as in `encoders.relevance`,
     ranking        = q @ i / temperature
 
 The ranking loss has a temperature of its own, because the scale that calibrates clicks is far too flat to rank a
-catalogue by.
+catalogue by. Its contrast is the catalogue: items beyond the batch stand by with stored vectors
+(`encoders.tuning.stored`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from encoders.bert import BertEncoder, pool
 from encoders.groups import QueryGroup, draw_groups
@@ -31,10 +33,14 @@ from encoders.tuning.examples import Examples
 from encoders.tuning.negatives import hard_negatives
 from encoders.tuning.objective import N_TASKS, Scores, Targets, batch_loss
 from encoders.tuning.processes import encode_together
+from encoders.tuning.stored import stored_items
 from encoders.tuning.trainer import History, WrapLoss, run_trainer
 from encoders.tuning.ways import merged, prepared
 
 __all__ = ["TunedEncoder", "digest_of", "positive_weight_of", "tune_bi_encoder"]
+
+Floats = NDArray[np.float32]
+_JUDGED_ITEMS = 12  # of a held-out query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +55,22 @@ class TunedEncoder:
 class _BiEncoder(torch.nn.Module):
     """The network and the layers on top, giving the loss of a batch."""
 
+    stored: torch.Tensor  # (B, D) vectors of the items that stand by, as last read
+
     def __init__(
-        self, bert: Any, heads: Heads, config: TuningConfig, *, positive_weight: float, distil: bool
+        self,
+        bert: Any,
+        heads: Heads,
+        config: TuningConfig,
+        stored: Floats,  # (B, D)
+        *,
+        positive_weight: float,
+        distil: bool,
     ) -> None:
         super().__init__()
         self.bert = bert
+        # Part of the state, so that a run that goes on from a checkpoint has the vectors it had.
+        self.register_buffer("stored", torch.from_numpy(stored.copy()))
         self.weight = torch.nn.Parameter(
             torch.from_numpy(np.stack([heads.click_weight, heads.purchase_weight]))
         )
@@ -67,17 +84,28 @@ class _BiEncoder(torch.nn.Module):
         self.settings, self.positive_weight, self.distil = config, positive_weight, distil
 
     def vectors(self, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Unit vectors (n, D), not yet projected."""
+        return encode_together(lambda part: pool(self.bert, part), tokens).float()
+
+    def projected(self, vectors: torch.Tensor) -> torch.Tensor:
         """Unit vectors (n, D), projected."""
-        encoded = encode_together(lambda part: pool(self.bert, part), tokens)
-        return torch.nn.functional.normalize(encoded.float() @ self.projection, dim=1)
+        return torch.nn.functional.normalize(vectors @ self.projection, dim=1)
 
     def forward(
         self,
         query_tokens: dict[str, torch.Tensor],  # (G, L)
-        item_tokens: dict[str, torch.Tensor],  # (U, L')
+        item_tokens: dict[str, torch.Tensor],  # (U', L')
+        place: torch.Tensor,  # (U',) row of each of these items in `stored`, -1 for none
+        others: torch.Tensor,  # (U - U',) rows of `stored`: further items
         targets: dict[str, torch.Tensor],  # each (G, U)
+        query_before: torch.Tensor | None = None,  # (G, D) vectors before training, where they pull
+        item_before: torch.Tensor | None = None,  # (U', D)
     ) -> dict[str, torch.Tensor]:
-        q, i = self.vectors(query_tokens), self.vectors(item_tokens)  # (G, D), (U, D)
+        asked, read = self.vectors(query_tokens), self.vectors(item_tokens)
+        q = self.projected(asked)  # (G, D)
+        i = self.projected(torch.cat([read, self.stored[others]]))  # (U, D)
+        if self.training:
+            self.stored[place[place >= 0]] = read.detach()[place >= 0]
         scores = Scores(
             click=(q * self.weight[0]) @ i.T + self.bias[0],
             purchase=(q * self.weight[1]) @ i.T + self.bias[1],
@@ -92,23 +120,64 @@ class _BiEncoder(torch.nn.Module):
             distil=self.distil,
             log_variance=self.log_variance,
         )
+        if query_before is not None and item_before is not None:
+            moved = (1.0 - (asked * query_before).sum(1)).mean() + (1.0 - (read * item_before).sum(1)).mean()
+            loss = loss + self.settings.anchor * moved
         return {"loss": loss}
 
 
 class _Collate:
-    """Groups to the arguments of `_BiEncoder.forward`: the union of their items, against all their queries."""
+    """Groups to the arguments of `_BiEncoder.forward`: the union of their items, then those that stand by.
 
-    def __init__(self, encoder: BertEncoder, examples: Examples) -> None:
+    Args:
+        encoder: Has the tokeniser.
+        examples: What is known.
+        stored: Rows (B,) of the items that stand by.
+        before: Vectors of queries and of items, by row, that pull; None for none.
+    """
+
+    def __init__(
+        self,
+        encoder: BertEncoder,
+        examples: Examples,
+        stored: NDArray[np.int64],
+        before: tuple[dict[int, Floats], dict[int, Floats]] | None = None,
+    ) -> None:
         self.encoder, self.examples, self.lookup = encoder, examples, PairLookup(examples)
+        self.stored, self.before = stored, before
+        self._place = np.full(len(examples.items), -1, np.int64)
+        self._place[stored] = np.arange(len(stored))
 
     def __call__(self, groups: Sequence[QueryGroup]) -> dict[str, Any]:
-        lists = self.lookup.lists(groups)
+        own = list(dict.fromkeys(item for group in groups for item in group.items))
+        others = np.flatnonzero(~np.isin(self.stored, own))
+        lists = self.lookup.lists(groups, self.stored[others].tolist())
         names = ("hits", "misses", "purchases", "gain", "teacher", "shown")
-        return {
+        batch: dict[str, Any] = {
             "query_tokens": self.encoder.tokenize([self.examples.queries[q] for q in lists.query]),
-            "item_tokens": self.encoder.tokenize([self.examples.items[i] for i in lists.item]),
+            "item_tokens": self.encoder.tokenize([self.examples.items[i] for i in own]),
+            "place": torch.from_numpy(self._place[own]),
+            "others": torch.from_numpy(others),
             "targets": {name: getattr(lists, name) for name in names},
         }
+        if self.before is not None:
+            rows = zip(("query_before", "item_before"), self.before, (lists.query, own), strict=True)
+            batch |= {name: torch.from_numpy(np.stack([known[r] for r in at])) for name, known, at in rows}
+        return batch
+
+
+def _before(
+    encoder: BertEncoder, examples: Examples, groups: Sequence[QueryGroup], *, progress: bool
+) -> tuple[dict[int, Floats], dict[int, Floats]]:
+    """Vectors of what `groups` will read, by row."""
+    queries = sorted({group.query for group in groups})
+    items = sorted({item for group in groups for item in group.items})
+    both = ((queries, examples.queries), (items, examples.items))
+    query, item = (
+        dict(zip(rows, encoder.encode([texts[r] for r in rows], progress=progress), strict=True))
+        for rows, texts in both
+    )
+    return query, item
 
 
 def tune_bi_encoder(
@@ -138,7 +207,7 @@ def tune_bi_encoder(
     Raises:
         InputError: Labels of one class, a missing library, a folder of another run, or too little memory.
     """
-    config = config or TuningConfig()
+    config = (config or TuningConfig()).sized(items_per_query=1, queries_per_batch=32)
     examples.check()
     heads = heads or _plain(encoder.width, examples)
     tuned = copy.copy(encoder)
@@ -146,17 +215,23 @@ def tune_bi_encoder(
     before = {name: tensor.detach().cpu().clone() for name, tensor in tuned.model.state_dict().items()}
     negatives = hard_negatives(encoder, examples, config, progress=progress)
     groups = draw_batches(examples, config, negatives)
+    stored = stored_items(examples, config)
     judged: list[QueryGroup] = []
+    beside = stored
     if valid is not None:
         valid.check()
-        judged = draw_groups(
-            valid.pairs, max_pairs=config.max_pairs, items_per_query=config.items_per_query, seed=config.seed
-        )
+        # Each query about once, and with as many of its items as tell something.
+        most = min(config.max_pairs, _JUDGED_ITEMS * len(np.unique(valid.pairs.query)))
+        judged = draw_groups(valid.pairs, max_pairs=most, items_per_query=_JUDGED_ITEMS, seed=config.seed)
+        # Held-out examples that number other items are contrasted within their batches.
+        beside = stored if valid.items == examples.items else stored[:0]
+    pulls = config.anchor > 0.0 and config.way != "head" and examples.teacher is None
     bert = prepared(tuned.model, config)
     module = _BiEncoder(
         bert,
         heads,
         config,
+        encoder.encode([examples.items[i] for i in stored], progress=progress),
         positive_weight=positive_weight_of(examples, config),
         distil=examples.teacher is not None,
     )
@@ -164,11 +239,16 @@ def tune_bi_encoder(
         module,
         bert,
         groups,
-        _Collate(encoder, examples),
+        _Collate(
+            encoder,
+            examples,
+            stored,
+            _before(encoder, examples, groups, progress=progress) if pulls else None,
+        ),
         config,
         device=encoder.device,
         valid=judged,
-        valid_collate=None if valid is None else _Collate(encoder, valid),
+        valid_collate=None if valid is None else _Collate(encoder, valid, beside),
         wrap_loss=wrap_loss,
         folder=folder,
         fingerprint=digest_of(encoder.fingerprint, examples),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from behavior.errors import InputError
@@ -35,7 +35,7 @@ class TuningConfig:
     """Weight of the cross-entropy of clicks."""
     ranking_weight: float = 1.0
     """Weight of the ranking loss."""
-    temperature: float = 0.05
+    temperature: float = 0.1
     """Cosines are divided by it before the ranking loss of a bi-encoder."""
     positive_weight: float | None = 1.0
     """What a click counts against a miss in the cross-entropy; None balances the two classes."""
@@ -47,10 +47,19 @@ class TuningConfig:
     """Weight of the purchase loss, where weights are fixed."""
     max_pairs: int = 6_500
     """Pairs seen in all; the one number that decides how long it takes (about 45 a second on 2 cores)."""
-    items_per_query: int = 12
-    """Items of a query in a batch that the log tells something of; a bi-encoder encodes the query once for all."""
-    queries_per_batch: int = 8
-    """Queries in a batch, over all processes; each is contrasted with the items of the others."""
+    items_per_query: int = 0
+    """Items that a batch reads for a query, of those that the log tells something of. 0: 1 for a bi-encoder, whose
+    contrast is the catalogue, so that every query comes often; 12 for a cross-encoder, whose contrast they are."""
+    queries_per_batch: int = 0
+    """Queries in a batch, over all processes; a bi-encoder contrasts each with the items of the others. 0: 32 for a
+    bi-encoder, 8 for a cross-encoder."""
+    contrast: int = 4_096
+    """Items whose vectors, as last read, are further contrast in a bi-encoder's ranking loss 'softmax' or 'contrastive'
+    (`encoders.tuning.stored`); 0 leaves the items of the batch."""
+    anchor: float = 1.0
+    """Pull of a bi-encoder's vectors towards what they were before training: this times 1 minus the mean cosine of
+    both, over the queries and over the items of a batch. Not taken with a teacher, nor where no weight of the network
+    learns."""
     accumulate: int = 1
     """Batches whose gradients are added before a step."""
     unshown_weight: float = 0.5
@@ -71,9 +80,9 @@ class TuningConfig:
     """AdamW's, on matrices alone."""
     dropout: float | None = None
     """Dropout while training; None leaves what the model was made with."""
-    keep: float = 0.6
+    keep: float = 0.0
     """Share of the weights before training in the average at the end, for ways 'all' and 'last' (Wortsman et al., CVPR
-    2022): that keeps what the model knew of queries the log says little about."""
+    2022): a second guard of what the model knew, beside `anchor`."""
     precision: Precision = "auto"
     """'auto' is bf16 where the GPU has it or the CPU multiplies it in hardware, else float32."""
     stop_early: float = 0.0
@@ -86,10 +95,21 @@ class TuningConfig:
     seed: int = 0
     """Seed of sampling, order and dropout; `finetune` puts its own here."""
 
+    def sized(self, *, items_per_query: int, queries_per_batch: int) -> TuningConfig:
+        """These settings, with the sizes of batches given where they are 0."""
+        return replace(
+            self,
+            items_per_query=self.items_per_query or items_per_query,
+            queries_per_batch=self.queries_per_batch or queries_per_batch,
+        )
+
     def __post_init__(self) -> None:
-        for name in ("max_pairs", "items_per_query", "queries_per_batch", "accumulate", "checks", "patience"):
+        for name in ("max_pairs", "accumulate", "checks", "patience"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}", where="TuningConfig", mend="at least 1")
+        for name in ("items_per_query", "queries_per_batch", "contrast", "anchor"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}", where="TuningConfig", mend="0 or more")
         for name in ("learning_rate", "head_learning_rate", "temperature", "layer_decay"):
             if not getattr(self, name) > 0.0:
                 raise InputError(f"{name} is {getattr(self, name)}", where="TuningConfig", mend="above 0")

@@ -213,7 +213,7 @@ def tune_cross_encoder(
     The arguments and errors are those of `encoders.tuning.bi_encoder.tune_bi_encoder`; weights are not averaged with
     those before training, since those never saw two texts at once.
     """
-    config = config or TuningConfig()
+    config = (config or TuningConfig()).sized(items_per_query=12, queries_per_batch=8)
     examples.check()
     tuned = copy.copy(encoder)
     tuned.model = copy.deepcopy(encoder.model)

@@ -20,6 +20,7 @@ from encoders.tuning.config import TuningConfig
 from encoders.tuning.examples import Examples
 from encoders.tuning.memory import batch_that_fits, is_out_of_memory
 from encoders.tuning.negatives import bm25_negatives, mined_negatives
+from encoders.tuning.stored import stored_items
 
 needs_accelerate = pytest.mark.skipif(
     importlib.util.find_spec("accelerate") is None, reason="the extra `bert` is not installed"
@@ -276,7 +277,71 @@ def test_rates_by_layer(encoder) -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(InputError, match="queries_per_batch is 0"):
-        TuningConfig(queries_per_batch=0)
+    with pytest.raises(InputError, match="queries_per_batch is -1"):
+        TuningConfig(queries_per_batch=-1)
+    with pytest.raises(InputError, match="max_pairs is 0"):
+        TuningConfig(max_pairs=0)
     with pytest.raises(InputError, match="keep is 2"):
         TuningConfig(keep=2.0)
+
+
+def test_items_that_stand_by_are_the_most_looked_at_and_some_at_random(examples) -> None:
+    n = len(examples.items)
+    assert stored_items(examples, small()).tolist() == list(range(n))
+    looked_at = np.bincount(examples.pairs.item, weights=examples.pairs.exposure, minlength=n)
+    few = stored_items(examples, small(contrast=11))
+    assert few.size == np.unique(few).size == 11
+    assert set(np.argsort(-looked_at, kind="stable")[:6].tolist()) <= set(few.tolist())
+    assert few.tolist() == stored_items(examples, small(contrast=11)).tolist()
+    assert few.tolist() != stored_items(examples, small(contrast=11, seed=1)).tolist()
+    assert stored_items(examples, small(contrast=0)).size == 0
+    assert stored_items(examples, small(ranking="lambda")).size == 0
+    taught = replace(examples, teacher=np.zeros(examples.pairs.n_pairs))
+    assert stored_items(taught, small()).size == 0
+
+
+def test_stored_items_contrast_as_read_ones_do(encoder, examples) -> None:
+    """With vectors of the weights as they are, standing by gives the loss of reading; then what was read is kept."""
+    from encoders.relevance import Heads
+    from encoders.tuning.bi_encoder import _BiEncoder, _Collate
+
+    config = small(dropout=0.0, contrast=9)
+    heads = Heads.plain(16, click_scale=10.0, purchase_scale=1.0, bias=(-1.0, -2.0))
+    stored = stored_items(examples, config)
+    vectors = encoder.encode([examples.items[i] for i in stored], progress=False)
+
+    def module(kept) -> _BiEncoder:
+        return _BiEncoder(encoder.model, heads, config, kept, positive_weight=1.0, distil=False).eval()
+
+    groups = draw_batches(examples, config)[:3]
+    read = {i for group in groups for i in group.items}
+    batch = _Collate(encoder, examples, stored)(groups)
+    assert batch["targets"]["shown"].shape[1] == len(read | set(stored.tolist()))
+    all_read = replace(groups[0], items=(*groups[0].items, *stored.tolist()))
+    whole = _Collate(encoder, examples, stored[:0])([all_read, *groups[1:]])
+    stands_by, reads = module(vectors)(**batch)["loss"], module(vectors[:0])(**whole)["loss"]
+    assert stands_by.item() == pytest.approx(reads.item(), rel=1e-5)
+
+    learner = module(np.zeros_like(vectors))
+    learner(**batch)
+    assert not learner.stored.any()  # judging leaves them as they are
+    learner.train()
+    encoder.model.eval()  # no dropout
+    learner(**batch)
+    again = np.isin(stored, list(read))
+    np.testing.assert_allclose(learner.stored[again], vectors[again], atol=1e-5)
+    assert not learner.stored[~again].any()
+
+
+@needs_accelerate
+def test_the_anchor_holds_vectors_where_they_were(encoder, examples) -> None:
+    from encoders.tuning.bi_encoder import tune_bi_encoder
+
+    texts = examples.queries[1:]
+    old = encoder.encode(texts, progress=False)
+    drift = []
+    for anchor in (0.0, 1_000.0):
+        config = small(anchor=anchor, dropout=0.0, max_pairs=200)
+        tuned = tune_bi_encoder(encoder, examples, config, progress=False)
+        drift.append(float((1.0 - (tuned.encoder.encode(texts, progress=False) * old).sum(1)).mean()))
+    assert drift[1] < 0.3 * drift[0]
