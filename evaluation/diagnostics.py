@@ -22,6 +22,10 @@ __all__ = ["Diagnostics", "Overlap", "Trust", "TrustLimits", "diagnose", "measur
 
 Trust = Literal["sound", "doubtful", "no support"]
 
+_ROUNDING = 1e-3
+"""A mean weight nearer to 1 than this biases nothing that matters: propensities are written with a few digits, and the
+weights of a policy that is the logging one hardly vary, so that their last digit would be found 'surely not 1'."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrustLimits:
@@ -139,7 +143,8 @@ def diagnose(
         trust: Trust = "no support"
         reasons = [nothing]
     else:
-        reasons = _doubts(limits, skew, tail, [m for m in means if has_mean_one and not m.low <= 1 <= m.high])
+        wrong = [m for m in means if has_mean_one and not m.low - _ROUNDING <= 1 <= m.high + _ROUNDING]
+        reasons = _doubts(limits, skew, tail, wrong)
         if not np.asarray(estimate.numerator).any():
             reasons.append(
                 "no reward at all on what the policy would show: no interval can say how rare it is"

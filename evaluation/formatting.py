@@ -6,7 +6,7 @@ import math
 
 from evaluation.intervals import Interval
 
-__all__ = ["count", "number", "percent", "plus_minus", "share"]
+__all__ = ["a", "count", "number", "percent", "plus_minus", "share", "signed"]
 
 
 def _decimals(scale: float, significant: int = 2) -> int:
@@ -14,6 +14,11 @@ def _decimals(scale: float, significant: int = 2) -> int:
     if not math.isfinite(scale) or scale <= 0:
         return 2
     return min(5, max(0, significant - 1 - math.floor(math.log10(scale))))
+
+
+def a(noun: str) -> str:
+    """A noun behind its article: `a page`, `an impression`."""
+    return f"{'an' if noun[:1] in tuple('aeio') else 'a'} {noun}"
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -56,3 +61,10 @@ def share(interval: Interval | None) -> str:
         return percent(interval.value)
     dash = "–" if interval.low >= 0 else " to "
     return f"{percent(interval.value)} ({100 * interval.low:.0f}{dash}{100 * interval.high:.0f})"
+
+
+def signed(interval: Interval) -> str:
+    """A difference with its ends, `+0.17 (-0.02 to +0.36)`, with the digits that the uncertainty justifies."""
+    half = interval.half_width
+    digits = _decimals(half) if half > 0 else _decimals(abs(interval.value), 3)
+    return f"{interval.value:+.{digits}f} ({interval.low:+.{digits}f} to {interval.high:+.{digits}f})"

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from behavior.files import atomic_path
+from evaluation.formatting import a
 from evaluation.log_judgement import LogJudgement
 from evaluation.overlap_picture import draw_overlap
 from evaluation.plots import STYLE, svg
@@ -43,7 +44,7 @@ def draw_figures(found: LogJudgement) -> str:
         axes.axvline(found.logged.value, color=STYLE["text.color"], alpha=0.4, linewidth=1, linestyle="--")
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.set_xlabel(f"reward a {found.per} by {found.chosen.upper()}, {found.level:.0%} interval")
+        axes.set_xlabel(f"reward {a(found.per)} by {found.chosen.upper()}, {found.level:.0%} interval")
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.legend(frameon=False, fontsize=8.5, labelcolor=STYLE["text.color"], loc="lower right")

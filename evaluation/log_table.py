@@ -17,7 +17,7 @@ from rich.text import Text
 
 from behavior.files import atomic_path
 from evaluation.estimators.registry import entry_of
-from evaluation.formatting import count, number, percent, plus_minus
+from evaluation.formatting import a, count, number, percent, plus_minus
 from evaluation.intervals import Interval
 from evaluation.log_judgement import Figure, LogJudgement
 
@@ -60,7 +60,7 @@ def judgement_table(found: LogJudgement) -> Table:
 def judgement_notes(found: LogJudgement) -> tuple[str, ...]:
     """How to read the table."""
     lines = [
-        f"From the log: clicks + {found.purchase_weight:g} x purchases a {found.per}, on {found.n_pages:,} logged "
+        f"From the log: clicks + {found.purchase_weight:g} x purchases {a(found.per)}, on {found.n_pages:,} logged "
         f"{found.per}s of {found.n_users:,} users; ± is half a {found.level:.0%} interval over users; gain: against "
         f"the policy that made the log ({plus_minus(found.logged)}), on the same {found.per}s. `?`: doubtful; in "
         "brackets: no support; neither is ranked. ESS: effective number of users; outside: share of the policy's "
@@ -204,7 +204,7 @@ def judgement_columns(found: LogJudgement) -> Iterator[tuple[str, dict[str, str]
             (f.per for p in found.policies.values() for f in p.figures.values() if f.estimator == estimator),
             "",
         )
-        yield f"{estimator.upper()}\na {per}", cells
+        yield f"{estimator.upper()}\n{a(per)}", cells
         if position == 0 and estimator == found.chosen:
             figures = {name: found.figure(name) for name in found.policies}
             yield "gain", {n: _gain(f) for n, f in figures.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scipy.special import stdtrit
 
-from evaluation.formatting import number
+from evaluation.formatting import a, number, signed
 from evaluation.intervals import Interval
 from evaluation.log_judgement import Figure, LogJudgement
 
@@ -75,7 +75,7 @@ def judge_judgement(found: LogJudgement, *, seed: int = 0) -> LogVerdict:
     level = f"{found.level:.0%}"
     together = f", for all {len(names)} at once" if len(names) > 1 else ""
     said = (
-        f"{best} is worth {number(figure.value)} a {figure.per} by {title}, {_signed(gain)} against the policy that "
+        f"{best} is worth {number(figure.value)} {a(figure.per)} by {title}, {signed(gain)} against the policy that "
         f"made the log ({level} interval{together})"
     )
     lines = [f"{said}.", f"Policies are ranked by {title}: {found.why_chosen}."]
@@ -93,7 +93,7 @@ def judge_judgement(found: LogJudgement, *, seed: int = 0) -> LogVerdict:
             "them is not in it (simulators, and the estimator fqe, speak of sessions)."
         )
     answer: Literal["yes", "perhaps", "no"]
-    shop = f"a {figure.per} than the policy that made the log"
+    shop = f"{a(figure.per)} than the policy that made the log"
     others = [name for name in found.policies if name not in names]
     unsaid = f" Of {', '.join(others)} it says nothing that can be believed." if others else ""
     if gain.low > 0:
@@ -194,8 +194,3 @@ def _simultaneous(interval: Interval, count: int) -> Interval:
 
 def _shown(figure: Figure) -> str:
     return number(figure.value) or "no value"
-
-
-def _signed(found: Interval) -> str:
-    digits = 3 if abs(found.half_width) < 0.1 else 2
-    return f"{found.value:+.{digits}f} ({found.low:+.{digits}f} to {found.high:+.{digits}f})"

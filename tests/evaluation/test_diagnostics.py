@@ -101,6 +101,17 @@ def test_wrong_propensities_show_in_the_mean_weight() -> None:
     assert diagnose(snips(reward, np.minimum(1.0, 1.06 * b), e), has_mean_one=False).sound
 
 
+@pytest.mark.parametrize("off", [0.0, 1e-9, 3e-4])
+def test_rounding_of_nearly_constant_weights_is_no_wrong_propensity(off: float) -> None:
+    """The policy that made the log, stated with a few digits: its weights hardly vary, and nothing is wrong."""
+    rng = np.random.default_rng(0)
+    logged = np.full(2000, 1 / 80)
+    judged = logged * (1 + off + 1e-12 * rng.standard_normal(2000))
+    reward = rng.binomial(1, 0.3, 2000).astype(float)
+    assert diagnose(snips(reward, logged, judged)).trust == "sound"
+    assert diagnose(snips(reward, logged, judged * 1.01)).trust == "doubtful"
+
+
 def test_one_user_who_decides_makes_it_doubtful() -> None:
     reward, b, e = _item_log(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 300)
     reward[:] = 0.1

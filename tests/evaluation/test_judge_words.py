@@ -16,6 +16,8 @@ from envs.observation import Observation
 from envs.toy import toy_world
 from envs.world import TaskConfig
 from evaluation.diagnostics import TrustLimits
+from evaluation.formatting import a, signed
+from evaluation.intervals import Interval
 from evaluation.log_judge import LogJudge
 from evaluation.log_judgement import LogJudgement
 from evaluation.log_table import judgement_columns, judgement_to_json, print_judgement
@@ -181,3 +183,17 @@ def test_the_highest_simulated_score_is_not_taken_for_sure(found: LogJudgement) 
     far = served(softer=[3.0, 3.1, 3.2], random=[1.0, 1.1, 1.21])
     said = " ".join(judge_judgement(dataclasses.replace(found, simulated={"pbm": far})).lines)
     assert "softer has the highest score per session: the same." in said
+
+
+def test_small_differences_keep_their_digits() -> None:
+    gain = Interval(
+        value=-0.00017,
+        low=-0.00077,
+        high=0.00043,
+        standard_error=0.0003,
+        level=0.95,
+        n_clusters=9,
+        method="t",
+    )
+    assert signed(gain) == "-0.00017 (-0.00077 to +0.00043)"
+    assert (a("impression"), a("page")) == ("an impression", "a page")
