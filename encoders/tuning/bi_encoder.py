@@ -167,17 +167,21 @@ class _Collate:
 
 
 def _before(
-    encoder: BertEncoder, examples: Examples, groups: Sequence[QueryGroup], *, progress: bool
+    encoder: BertEncoder,
+    examples: Examples,
+    groups: Sequence[QueryGroup],
+    item: dict[int, Floats],
+    *,
+    progress: bool,
 ) -> tuple[dict[int, Floats], dict[int, Floats]]:
-    """Vectors of what `groups` will read, by row."""
+    """Vectors of what `groups` will read, by row; those of `item` are known already."""
+
+    def encoded(rows: list[int], texts: Sequence[str]) -> dict[int, Floats]:
+        return dict(zip(rows, encoder.encode([texts[r] for r in rows], progress=progress), strict=True))
+
     queries = sorted({group.query for group in groups})
-    items = sorted({item for group in groups for item in group.items})
-    both = ((queries, examples.queries), (items, examples.items))
-    query, item = (
-        dict(zip(rows, encoder.encode([texts[r] for r in rows], progress=progress), strict=True))
-        for rows, texts in both
-    )
-    return query, item
+    others = sorted({i for group in groups for i in group.items} - item.keys())
+    return encoded(queries, examples.queries), item | encoded(others, examples.items)
 
 
 def tune_bi_encoder(
@@ -212,7 +216,7 @@ def tune_bi_encoder(
     heads = heads or _plain(encoder.width, examples)
     tuned = copy.copy(encoder)
     tuned.model = copy.deepcopy(encoder.model)
-    before = {name: tensor.detach().cpu().clone() for name, tensor in tuned.model.state_dict().items()}
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in tuned.model.state_dict().items()}
     negatives = hard_negatives(encoder, examples, config, progress=progress)
     groups = draw_batches(examples, config, negatives)
     stored = stored_items(examples, config)
@@ -226,12 +230,17 @@ def tune_bi_encoder(
         # Held-out examples that number other items are contrasted within their batches.
         beside = stored if valid.items == examples.items else stored[:0]
     pulls = config.anchor > 0.0 and config.way != "head" and examples.teacher is None
+    vectors = encoder.encode([examples.items[i] for i in stored], progress=progress)
+    before = None
+    if pulls:
+        known = dict(zip(stored.tolist(), vectors, strict=True))
+        before = _before(encoder, examples, groups, known, progress=progress)
     bert = prepared(tuned.model, config)
     module = _BiEncoder(
         bert,
         heads,
         config,
-        encoder.encode([examples.items[i] for i in stored], progress=progress),
+        vectors,
         positive_weight=positive_weight_of(examples, config),
         distil=examples.teacher is not None,
     )
@@ -239,12 +248,7 @@ def tune_bi_encoder(
         module,
         bert,
         groups,
-        _Collate(
-            encoder,
-            examples,
-            stored,
-            _before(encoder, examples, groups, progress=progress) if pulls else None,
-        ),
+        _Collate(encoder, examples, stored, before),
         config,
         device=encoder.device,
         valid=judged,
@@ -259,7 +263,7 @@ def tune_bi_encoder(
         with torch.no_grad():
             for name, tensor in tuned.model.state_dict().items():
                 if tensor.is_floating_point():
-                    tensor.lerp_(before[name].to(tensor.device), config.keep)
+                    tensor.lerp_(weights[name].to(tensor.device), config.keep)
     tuned.weights_changed()
     weight = module.weight.detach().cpu().numpy()
     learned = replace(
