@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FinetuneConfig", "finetune", "finetune_cached", "held_out_queries"]
 
-_VERSION = 9  # part of the cache key: raised whenever the same input gives another model
+_VERSION = 10  # part of the cache key: raised whenever the same input gives another model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,7 @@ def finetune(
     config = config or FinetuneConfig()
     began = time.perf_counter()
     _check(catalog, train, valid, truth)
+    learns = config.mode == "full" or (config.mode == "heads" and not _of_one_class(train))
     queries, items = list(train.queries), catalog_texts(catalog, config.item_columns)
     examination = examination_by_position(train)
     everything = count_pairs(train, examination)
@@ -131,7 +132,7 @@ def finetune(
         encoder, heads = _train_encoder(encoder, heads, read, items, pairs, config, folder, progress)
         item, query = _encode(encoder, items, read, cache, progress)
     started = heads
-    if config.mode != "none":
+    if learns:
         heads = fit_projection(heads, item, query, pairs, config.heads, progress=progress)
     heads = calibrate(heads, item, query, pairs)
     tuned = raw_tables(item, query, heads)
@@ -139,18 +140,18 @@ def finetune(
     comparison = compare_held_out(zero_shot, tuned, held_out, everything, pairs, queries, truth=truth)
     if config.refit:
         known = everything.take(has_text[everything.query])
-        if config.mode != "none":
+        if learns:
             heads = fit_projection(started, item, query, known, config.heads, progress=progress)
         heads = calibrate(heads, item, query, known)
     heads = fit_empty_query(heads, item, everything.take(~has_text[everything.query]), seed=config.seed)
     known_queries = KnownQueries.none(item.shape[1])
     learned = everything.take(has_text[everything.query]) if config.refit else pairs
-    if config.mode != "none" and config.known.enabled:
+    if learns and config.known.enabled:
         known_queries = fit_known_queries(
             heads, item, query, queries, learned, config.known, later=later, progress=progress
         )
     known_before = known_after = None
-    if later is not None and config.mode != "none":
+    if later is not None and learns:
         seen = np.unique(learned.query).astype(np.int64)
         again = later.take(np.isin(later.query, seen))
         whole = raw_tables(item, query, heads, known_queries, queries)
@@ -237,15 +238,6 @@ def _check(
 ) -> None:
     if train.n_steps == 0:
         raise InputError("the training part of the log is empty", where="finetune(train=...)")
-    clicks = train.click[train.item >= 0]
-    if clicks.size and (not clicks.any() or clicks.all()):
-        # Nothing to tell apart: what comes out is the encoder's own order, at the log's click rate.
-        warnings.warn(
-            f"in the training part of the log {'every' if clicks.all() else 'no'} shown item was clicked: nothing can "
-            "be learned from labels of one class, and the relevance model keeps the encoder's own order",
-            UserWarning,
-            stacklevel=3,
-        )
     highest = int(train.item.max(initial=-1))
     if highest >= catalog.n_items:
         raise InputError(
@@ -262,6 +254,20 @@ def _check(
     expected = (len(train.queries), catalog.n_items)
     if truth is not None and truth.shape != expected:
         raise InputError(f"truth has shape {truth.shape}, expected {expected}", where="finetune(truth=...)")
+
+
+def _of_one_class(train: LoggedSteps) -> bool:
+    """Whether nothing or everything shown was clicked, and a warning if so: there is nothing to tell apart."""
+    clicks = train.click[train.item >= 0]
+    if not clicks.size or (clicks.any() and not clicks.all()):
+        return False
+    warnings.warn(
+        f"in the training part of the log {'every' if clicks.all() else 'no'} shown item was clicked: nothing can be "
+        "learned from labels of one class, and the relevance model keeps the encoder's own order",
+        UserWarning,
+        stacklevel=3,
+    )
+    return True
 
 
 def _encode(

@@ -12,7 +12,7 @@ from encoders.bert import BertEncoder
 from encoders.finetuning import FinetuneConfig, finetune
 from encoders.heads import HeadConfig
 from encoders.known_queries import KnownQueriesConfig
-from encoders.text import HashEncoder
+from encoders.text import HashEncoder, catalog_texts
 
 QUICK = FinetuneConfig(mode="heads", heads=HeadConfig(steps=3), known=KnownQueriesConfig(steps=3))
 
@@ -30,6 +30,11 @@ def test_labels_of_one_class_are_told_and_give_a_usable_model(
     with pytest.warns(UserWarning, match=f"{word} shown item was clicked: nothing can be learned"):
         model, _ = finetune(HashEncoder(), shop.catalog, steps, config=QUICK, progress=False)
     tables = model.tables(shop.catalog, shop.steps.queries, progress=False)
+    shown = shop.steps.query[:200]
+    vectors = HashEncoder().encode(catalog_texts(shop.catalog)), HashEncoder().encode(shop.steps.queries)
+    for q in np.unique(shown[shown > 0]):  # the order is the encoder's own
+        score, cosine = tables.item @ tables.click_query[q], vectors[0] @ vectors[1][q]
+        assert np.corrcoef(score, cosine)[0, 1] > 0.9999
     everything = np.arange(120, dtype=np.int32)[None]
     rate = tables.click_probability(np.array([3], np.int32), everything)
     assert np.isfinite(rate).all()
