@@ -149,6 +149,8 @@ def diagnose(
             reasons.append(
                 "no reward at all on what the policy would show: no interval can say how rare it is"
             )
+        if estimate.caveat:
+            reasons.append(estimate.caveat)
         trust = "doubtful" if reasons else "sound"
     return Diagnostics(
         trust=trust,

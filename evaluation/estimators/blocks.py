@@ -151,8 +151,8 @@ def linear_terms(
     return terms
 
 
-def estimate_rows(name: str, rows: Rows) -> Estimate:
-    """The estimate of all rows; its arrays are made when they are asked for.
+def estimate_rows(name: str, rows: Rows, *, caveat: str = "") -> Estimate:
+    """The estimate of all rows; its arrays are made when they are asked for. `caveat`: why it is to be doubted.
 
     Plain averages take one pass over the rows. Ratios take two, because a row's influence depends on the value.
     """
@@ -201,6 +201,7 @@ def estimate_rows(name: str, rows: Rows) -> Estimate:
         ess=float(ess.min()),
         max_weight=largest,
         mean_weight=float(total.min()) / n,
+        caveat=caveat,
     )
 
 

@@ -25,6 +25,7 @@ from evaluation.estimators.result import Estimate, ratio_estimate
 from evaluation.estimators.single import importance_weights
 
 __all__ = [
+    "UNCORRECTED",
     "corrected",
     "dm",
     "dr",
@@ -35,6 +36,8 @@ __all__ = [
     "sndr",
 ]
 
+UNCORRECTED = "a reward model that nothing corrects: the interval does not count the model's error"
+"""The caveat of direct methods."""
 _MEND = "Pass one prediction per logged row; a reward model must not give NaN or infinity."
 _SUM_SLACK = 1e-6  # distributions that were stored in float32 sum to 1 no better than this
 _CHUNK = 2_000_000  # entries of an (rows, items) product held at once
@@ -58,7 +61,7 @@ def dm(q_policy: ArrayLike) -> Estimate:
             where="DM",
             mend="No uncertainty can be stated from fewer than two rows: bring a longer log.",
         )
-    return estimate_rows("DM", Given(np.ones((m.shape[0], 1)), m[:, None], None))
+    return estimate_rows("DM", Given(np.ones((m.shape[0], 1)), m[:, None], None), caveat=UNCORRECTED)
 
 
 def dr(

@@ -171,7 +171,8 @@ def slot_distribution(evidence: Evidence, *, batch: int = 2048) -> NDArray[np.fl
 def _with_overlap(estimate: Estimate, evidence: Evidence, *, name: str = "") -> Estimate:
     """The same plain mean, with the importance weights of IPS to judge it by."""
     _, weights = importance_weights(estimate.name, evidence.reward, *evidence.item)
-    return estimate_rows(name or estimate.name, Given(weights[:, None], estimate.numerator, None))
+    rows = Given(weights[:, None], estimate.numerator, None)
+    return estimate_rows(name or estimate.name, rows, caveat=estimate.caveat)
 
 
 def _name(found: Tuned) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from behavior.errors import InputError
 from evaluation.estimators.blocks import Given, estimate_rows
 from evaluation.estimators.cascade_dr import cascade_dr_from_values, sncascade_dr_from_values
+from evaluation.estimators.doubly_robust import UNCORRECTED
 from evaluation.estimators.result import Estimate
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def page_dm(evidence: Evidence) -> Estimate:
     """Slate direct method with a cross-fitted model; its diagnostics are those of the item-position weights."""
     direct = page_values_of(evidence, marginals=True).direct
     logging, judged = evidence.item
-    return estimate_rows("SlateDM", Given(judged / logging, direct, None))
+    return estimate_rows("SlateDM", Given(judged / logging, direct, None), caveat=UNCORRECTED)
 
 
 def _cascade(evidence: Evidence, *, normalise: bool) -> Estimate:

@@ -48,6 +48,8 @@ class Estimate:
     """(n, P) sufficient statistics of the value."""
     denominator: NDArray[np.float64]
     """(n, P) sufficient statistics of the value."""
+    caveat: str = ""
+    """Why it is to be doubted whatever its weights are like, such as a model that nothing corrects; empty: nothing."""
 
     @classmethod
     def lazily(
@@ -60,6 +62,7 @@ class Estimate:
         ess: float,
         max_weight: float,
         mean_weight: float,
+        caveat: str = "",
     ) -> Estimate:
         """An estimate whose arrays are made from `rows` when they are asked for: many callers never do."""
         made = object.__new__(cls)
@@ -70,6 +73,7 @@ class Estimate:
             ess=ess,
             max_weight=max_weight,
             mean_weight=mean_weight,
+            caveat=caveat,
             _rows=rows,
         )
         return made

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from behavior.errors import InputError
 from evaluation.estimators.blocks import Block, Given, estimate_rows
 from evaluation.estimators.checks import array_of, check_distribution, check_finite, check_same_rows
+from evaluation.estimators.doubly_robust import UNCORRECTED
 from evaluation.estimators.result import Estimate
 
 __all__ = ["slate_dm", "slate_dm_from_draws"]
@@ -67,7 +68,7 @@ def slate_dm(evaluation: ArrayLike, q_hat: ArrayLike) -> Estimate:
             where="SlateDM",
             mend="Pass (n, K, A) with at least two rows.",
         )
-    return estimate_rows("SlateDM", _Marginals(phi, q))
+    return estimate_rows("SlateDM", _Marginals(phi, q), caveat=UNCORRECTED)
 
 
 def slate_dm_from_draws(predicted: ArrayLike) -> Estimate:
@@ -88,4 +89,4 @@ def slate_dm_from_draws(predicted: ArrayLike) -> Estimate:
             mend="Pass at least two rows and one draw a row.",
         )
     mean = (q @ np.ones(q.shape[1]))[:, None] / q.shape[1]
-    return estimate_rows("SlateDM", Given(np.ones_like(mean), mean, None))
+    return estimate_rows("SlateDM", Given(np.ones_like(mean), mean, None), caveat=UNCORRECTED)

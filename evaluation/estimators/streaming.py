@@ -45,6 +45,7 @@ class Stream:
         self.n_groups = n_groups
         self.n_rows = 0
         self._name: str | None = None
+        self._caveat = ""
         self._rows = np.zeros(n_groups, np.int64)
         self._top = self._bottom = np.zeros((0, n_groups))
         self._weight = np.zeros((0, n_groups))
@@ -65,7 +66,7 @@ class Stream:
         weights, top, bottom = estimate.weights, estimate.numerator, estimate.denominator
         m = top.shape[0]
         if self._name is None:
-            self._name = estimate.name
+            self._name, self._caveat = estimate.name, estimate.caveat
             self._top, self._bottom = (np.zeros((top.shape[1], self.n_groups)) for _ in range(2))
             self._weight = np.zeros((weights.shape[1], self.n_groups))
         shapes = (top.shape[1], weights.shape[1])
@@ -105,7 +106,7 @@ class Stream:
         if other._name is None:
             return
         if self._name is None:
-            self._name = other._name
+            self._name, self._caveat = other._name, other._caveat
             self._top, self._bottom = np.zeros_like(other._top), np.zeros_like(other._bottom)
             self._weight = np.zeros_like(other._weight)
         if (self._name, self.n_groups, self._top.shape) != (other._name, other.n_groups, other._top.shape):
@@ -158,6 +159,7 @@ class Stream:
             weights=weight,
             numerator=top,
             denominator=bottom,
+            caveat=self._caveat,
         )
 
 

@@ -15,7 +15,9 @@ from behavior.steps import LoggedSteps
 from envs.observation import Observation
 from envs.toy import toy_world
 from envs.world import TaskConfig
-from evaluation.diagnostics import TrustLimits
+from evaluation.diagnostics import TrustLimits, diagnose
+from evaluation.estimators import Estimate, dm, slate_dm
+from evaluation.estimators.streaming import Stream
 from evaluation.formatting import a, signed
 from evaluation.intervals import Interval
 from evaluation.log_judge import LogJudge
@@ -197,3 +199,27 @@ def test_small_differences_keep_their_digits() -> None:
     )
     assert signed(gain) == "-0.00017 (-0.00077 to +0.00043)"
     assert (a("impression"), a("page")) == ("an impression", "a page")
+
+
+def test_a_model_that_nothing_corrects_is_never_called_sound(judge: LogJudge) -> None:
+    found = (
+        judge.with_policies({"softer": RelevancePolicy(temperature=1.5)})
+        .with_estimators("slate_dm")
+        .judge(progress=False)
+    )
+    figure = found["softer"].figures["slate_dm"]
+    assert figure.diagnostics.trust == "doubtful"
+    assert "nothing corrects" in figure.reason
+    assert found.believed() == ()
+    assert judge_judgement(found).answer == "perhaps"
+
+
+@pytest.mark.parametrize(
+    "estimate", [dm(np.arange(90.0)), slate_dm(np.full((90, 2, 4), 0.25), np.ones((90, 2, 4)))]
+)
+def test_nor_in_the_library_nor_by_streams(estimate: Estimate) -> None:
+    assert diagnose(estimate).trust == "doubtful"
+    stream, other = Stream(), Stream()
+    stream.add(estimate)
+    other.merge(stream)
+    assert "nothing corrects" in other.estimate().caveat
