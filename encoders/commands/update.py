@@ -96,7 +96,7 @@ class Update:
             ("measured on", "queries", "measure", "old", "new", "gain, 95 % interval"),
             [(row.name, f"{row.n_queries:,}", *cells) for row in report for cells in row.rows()],
         )
-        print(f"relevance model: {self.out}: {kept.state.weeks} weeks, {len(kept.queries):,} queries known")
+        print(f"relevance model: {self.out}: weeks {kept.state.weeks}, queries {len(kept.queries):,}")
 
     def _read(self, source: SourceOptions) -> Log:
         from encoders.weeks import Log

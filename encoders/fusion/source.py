@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,8 @@ from behavior.steps import LoggedSteps
 from encoders.features import RelevanceTables
 from encoders.fusion.learning import Fold, FusionConfig, FusionModel, fit_fusion, folds_of
 from encoders.fusion.modalities import Modalities, behaviour, read_modalities
-from encoders.pairs import count_pairs, examination_by_position
+from encoders.fusion.shares import Shares, take_shares
+from encoders.pairs import PairCounts, count_pairs, examination_by_position
 from encoders.relevance import RelevanceModel, tables_from_vectors
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class FusedRelevance:
     fusion: FusionModel
     modalities: Modalities
     """What is known of the catalogue's items, in its order; those that the fusion was learned with."""
+    shares: Shares = field(default_factory=Shares)
+    """How much of the fusion was taken."""
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +76,11 @@ class LogOfModalities:
     text: RelevanceModel
     words: RelevanceTables
     """The text model without what it learned of single queries."""
+    whole: RelevanceTables
+    """The text model."""
     query: NDArray[np.float32]  # (Q, D) unit vectors of the text model
+    later: PairCounts | None
+    """Pairs of later sessions, which say how much of a fusion to take; None: all of it."""
     folds: list[Fold]
     modalities: Modalities
     """With behaviour from the whole log: where the fusion is used."""
@@ -84,11 +91,16 @@ class LogOfModalities:
         """The text model joined with a fusion of the modalities `names` alone.
 
         Fitted beside what the words of queries say: what the model learned of single queries, it learned from the
-        very clicks that are to be explained here, and would leave the modalities little to explain.
+        very clicks that are to be explained here, and would leave the modalities little to explain. How much of it
+        is taken where both stand together, later sessions say.
         """
         cut = [replace(fold, modalities=fold.modalities.only(names)) for fold in self.folds]
         fusion = fit_fusion(self.words, self.query, cut, config, progress=progress)
-        return FusedRelevance(text=self.text, fusion=fusion, modalities=self.modalities.only(names))
+        known = self.modalities.only(names)
+        shares = Shares()
+        if self.later is not None:
+            shares = take_shares(fusion, self.whole, self.query, known, self.later)
+        return FusedRelevance(text=self.text, fusion=fusion, modalities=known, shares=shares)
 
 
 def read_log(
@@ -97,6 +109,7 @@ def read_log(
     train: LoggedSteps,
     config: FusionConfig | None = None,
     *,
+    valid: LoggedSteps | None = None,
     images: NDArray[np.float32] | None = None,
     progress: bool = True,
 ) -> LogOfModalities:
@@ -107,6 +120,7 @@ def read_log(
         catalog: The catalogue (I items).
         train: Steps to learn from.
         config: Folds and their seed.
+        valid: Later steps with the same queries, which say how much of a fusion to take; None: all of it.
         images: Ready-made vectors (I, V), rows of nan where an item has none.
         progress: Show bars.
 
@@ -121,5 +135,16 @@ def read_log(
     with_text = np.array([bool(words.strip()) for words in train.queries], np.bool_)
     folds = folds_of(train, examination, known, queries=with_text, folds=config.folds, seed=config.seed)
     everything = known.with_behaviour(*behaviour(count_pairs(train, examination), catalog.n_items))
-    words = tables_from_vectors(item, query, text.heads)
-    return LogOfModalities(text=text, words=words, query=query, folds=folds, modalities=everything)
+    later = None
+    if valid is not None:
+        later = count_pairs(valid, examination)
+        later = later.take(with_text[later.query])
+    return LogOfModalities(
+        text=text,
+        words=tables_from_vectors(item, query, text.heads),
+        whole=tables_from_vectors(item, query, text.heads, text.known, train.queries),
+        query=query,
+        later=later,
+        folds=folds,
+        modalities=everything,
+    )

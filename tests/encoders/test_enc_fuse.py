@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from behavior.errors import InputError
 from encoders.__main__ import main
 from encoders.features import RelevanceTables
-from encoders.fusion.learning import FusionConfig
+from encoders.fusion.learning import FusionConfig, FusionModel, GatedUnit
+from encoders.fusion.modalities import Modalities
+from encoders.fusion.shares import Shares, take_shares
 from encoders.fusion.source import read_log
 from encoders.measures.beside import beside
+from encoders.pairs import PairCounts, count_pairs, examination_by_position
 from encoders.relevance import RelevanceModel
 from encoders.storage import load_candidates, load_features
 from pipeline.config import RelevanceOptions, SourceOptions, TaskOptions, TrainConfig
@@ -124,10 +128,53 @@ def test_a_fusion_of_some_modalities_is_a_relevance_source(model, source) -> Non
         read_log(text, shop.catalog, shop.train.take(np.arange(0)), config)
 
 
+@pytest.mark.parametrize("truth", [0.0, 0.5, 1.0])
+def test_as_much_is_taken_as_later_sessions_bear_out(truth: float) -> None:
+    """Counts that are what a share of the fusion would have them be, to the digit: that share is found."""
+    rng = np.random.default_rng(3)
+    unit = GatedUnit({"numeric": 2}, query_width=4, width=3)
+    with torch.no_grad():
+        for weight in unit.parameters():
+            weight.copy_(torch.from_numpy(rng.normal(size=tuple(weight.shape))))
+        unit.level.zero_()
+    fusion = FusionModel(unit=unit, pull=1.0, steps=1)
+    known = Modalities(
+        values={"numeric": rng.normal(size=(30, 2)).astype(np.float32)},
+        known={"numeric": np.ones(30, np.bool_)},
+    )
+    query = rng.normal(size=(5, 4)).astype(np.float32)
+    base = RelevanceTables(
+        item=rng.normal(size=(30, 2)).astype(np.float32),
+        click_query=rng.normal(size=(5, 2)).astype(np.float32),
+        purchase_query=rng.normal(size=(5, 2)).astype(np.float32),
+        click_bias=-1.0,
+        purchase_bias=0.5,
+    )
+    whole = fusion.tables(base, query, known)
+    text = base.click_query @ base.item.T + base.click_bias
+    added = whole.click_query[:, 2:] @ whole.item[:, 2:].T
+    level = 0.3 if truth else 0.0
+    rate = 1.0 / (1.0 + np.exp(-(text + truth * added + level)))
+    row, column = (part.ravel().astype(np.int32) for part in np.indices((5, 30)))
+    shown = np.full(150, 40.0)
+    later = PairCounts(
+        query=row,
+        item=column,
+        impressions=shown,
+        exposure=shown,
+        clicks=shown * rate.ravel(),
+        purchases=np.zeros(150),
+    )
+    assert take_shares(fusion, base, query, known, later) == Shares(click=truth, purchase=1.0)
+    after = fusion.tables(base, query, known)
+    expected = text + truth * added + level
+    found = after.click_query @ after.item.T + after.click_bias
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_array_equal(after.purchase_query, whole.purchase_query)  # nobody bought: all is taken
+
+
 def test_gains_are_counted_over_the_text_model(shop) -> None:
     """A table of the truth against one of noise: all the gain there is."""
-    from encoders.pairs import count_pairs, examination_by_position
-
     pairs = count_pairs(shop.steps, examination_by_position(shop.steps))
     noise = np.random.default_rng(0).random(shop.truth.shape).astype(np.float32)
 
