@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from encoders.bert import BertEncoder
 from encoders.cache import EmbeddingCache, encode_cached
+from encoders.fusion.modalities import read_modalities
+from encoders.pairs import PairCounts
 from encoders.tuning.debiasing import debiased_counts
 from encoders.tuning.vector_ranker import within_query
 from store.icecat import load_icecat
@@ -18,7 +20,7 @@ from store.lexical import bm25_scores
 from store.shop import Store
 from store.stock import stock_store
 
-__all__ = ["SCORES", "Pairs", "World", "clicks_of", "read_icecat"]
+__all__ = ["SCORES", "Pairs", "World", "counts_of", "per_query", "read_icecat", "traits_of"]
 
 Floats = NDArray[np.float32]
 SCORES = ("cosine, title", "cosine, text", "BM25, title", "BM25, text", "letters, title")
@@ -46,14 +48,16 @@ class World:
     query: Floats  # (Q, D)
     views: tuple[Floats, ...]  # each (I, D): title, text
     scores: Floats  # (Q, I, F), as in SCORES
+    names: tuple[str, ...] = ()  # Q texts
+    titles: tuple[str, ...] = ()  # I texts
 
     def scores_of(self, pairs: Pairs) -> Floats:
         """(P, F), standardised within each query of `pairs`."""
         return within_query(self.scores[pairs.query, pairs.item], pairs.query)
 
 
-def read_icecat(folder: Path) -> tuple[World, Pairs, Callable[[int], Store]]:
-    """The rated products: vectors and scores, ratings as gains, and a store by number of sessions."""
+def read_icecat(folder: Path) -> tuple[World, Pairs, Callable[[int, int], Store]]:
+    """The rated products: vectors and scores, ratings as gains, and a store by number of sessions and seed."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     catalog, judged = load_icecat(folder)
@@ -71,7 +75,13 @@ def read_icecat(folder: Path) -> tuple[World, Pairs, Callable[[int], Store]]:
         [query @ title.T, query @ text.T, bm25_scores(titles, queries), bm25_scores(texts, queries), near],
         axis=2,
     )
-    world = World(query=query, views=(title, text), scores=scores.astype(np.float32))
+    world = World(
+        query=query,
+        views=(title, text),
+        scores=scores.astype(np.float32),
+        names=tuple(queries),
+        titles=tuple(titles),
+    )
     order = {name: n for n, name in enumerate(queries)}
     ratings = Pairs(
         query=np.array([order[name] for name in judged["query"]], np.int64),
@@ -79,24 +89,42 @@ def read_icecat(folder: Path) -> tuple[World, Pairs, Callable[[int], Store]]:
         gain=2.0 ** judged["rating"].to_numpy(float) - 1.0,
     )
 
-    def store(sessions: int) -> Store:
+    def store(sessions: int, seed: int) -> Store:
         from store.config import StoreConfig
 
         base = StoreConfig()
         people = max(1, round(sessions * base.n_people / base.n_sessions))
-        config = replace(base, n_sessions=sessions, n_people=people, n_candidates=64)
+        config = replace(base, seed=seed, n_sessions=sessions, n_people=people, n_candidates=64)
         return stock_store(small, judged, config, name="icecat-rated")
 
     return world, ratings, store
 
 
-def clicks_of(store: Store) -> Pairs:
-    """What the log tells: debiased click rates of clicked pairs as gains, queries numbered without the empty one."""
+def counts_of(store: Store) -> PairCounts:
+    """What the log tells: clicks and examined impressions of pairs, queries numbered without the empty one."""
     steps = store.log.to_steps(store.catalog, store.queries)
     counts = debiased_counts(steps, "click_model")
     counts = counts.take(counts.query > 0)
-    return Pairs(
-        query=counts.query.astype(np.int64) - 1,
-        item=counts.item.astype(np.int64),
-        gain=counts.click_rate() * (counts.clicks > 0),
-    )
+    return replace(counts, query=counts.query - 1)
+
+
+def traits_of(store: Store) -> Floats:
+    """(I, C) what the shop shows of every product beside what it is: price, stars, number of votes."""
+    return read_modalities(store.catalog).values["numeric"]
+
+
+def per_query(pairs: Pairs, score: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
+    """AUC and NDCG@10 of each query (Q',); nan where a query has but one kind of item, or nothing good."""
+    from sklearn.metrics import ndcg_score, roc_auc_score
+
+    queries = np.unique(pairs.query)
+    auc, ndcg = np.full(len(queries), np.nan), np.full(len(queries), np.nan)
+    for n, q in enumerate(queries):
+        rows = pairs.query == q
+        gain, s = pairs.gain[rows], score[rows]
+        good = gain > 0.0
+        if 0 < good.sum() < len(good):
+            auc[n] = roc_auc_score(good, s)
+        if good.any() and len(good) > 1:
+            ndcg[n] = ndcg_score(gain[None], s[None], k=10)
+    return {"AUC": auc, "NDCG@10": ndcg}

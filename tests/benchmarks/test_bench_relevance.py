@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from benchmarks.icecat import cross_fit, per_query
+from benchmarks.icecat import seeds_table
 from benchmarks.icecat import table_of as icecat_table
 from benchmarks.relevance import tables_of
-from benchmarks.texts.icecat import Pairs, World
+from benchmarks.texts.icecat import Pairs, World, per_query
+from benchmarks.texts.icecat_fits import ByClicks, ByGains, cross_fit
+from encoders.pairs import PairCounts
+from encoders.tuning.click_ranker import ClickRankerConfig
 from encoders.tuning.vector_ranker import VectorRankerConfig
 
 
@@ -41,16 +46,36 @@ def world() -> tuple[World, Pairs]:
     return World(query=query, views=views, scores=scores.astype(np.float32)), pairs
 
 
-def test_no_model_sees_what_it_is_judged_on(world: tuple[World, Pairs]) -> None:
+def _by_ratings(world: World, pairs: Pairs) -> ByGains:
+    return ByGains(world=world, learn=pairs)
+
+
+def _by_clicks(world: World, pairs: Pairs) -> ByClicks:
+    counts = PairCounts(
+        query=pairs.query.astype(np.int32),
+        item=pairs.item.astype(np.int32),
+        impressions=np.full(200, 10.0),
+        exposure=np.full(200, 10.0),
+        clicks=1.0 + 3.0 * pairs.gain,
+        purchases=np.zeros(200),
+    )
+    return ByClicks(world=world, counts=counts, traits=np.zeros((40, 0), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("learner", "config"),
+    [(_by_ratings, VectorRankerConfig), (_by_clicks, partial(ClickRankerConfig, appeal_steps=10))],
+)
+def test_no_model_sees_what_it_is_judged_on(world: tuple[World, Pairs], learner, config) -> None:
     vectors, pairs = world
-    fold = np.arange(20) % 5
-    grid = tuple(VectorRankerConfig(rank=2, ridge=ridge, steps=5) for ridge in (0.01, 1.0))
-    before, picks = cross_fit(vectors, pairs, pairs, fold, grid, "test")
-    assert len(picks) == 5
+    fold = np.arange(20) % 3
+    grid = tuple(config(rank=2, ridge=ridge, steps=5) for ridge in (0.01, 1.0))
+    before, picks = cross_fit(learner(vectors, pairs), pairs, fold, grid, "test")
+    assert len(picks) == 3
     # Other labels for the queries of fold 0 move the scores of all others, and of none of theirs.
     away = fold[pairs.query] == 0
     turned = Pairs(query=pairs.query, item=pairs.item, gain=np.where(away, 1.0 - pairs.gain, pairs.gain))
-    after, _ = cross_fit(vectors, turned, pairs, fold, grid, "test")
+    after, _ = cross_fit(learner(vectors, turned), pairs, fold, grid, "test")
     assert np.array_equal(after[away], before[away])
     assert not np.array_equal(after[~away], before[~away])
 
@@ -58,8 +83,9 @@ def test_no_model_sees_what_it_is_judged_on(world: tuple[World, Pairs]) -> None:
 def test_tables() -> None:
     gap = {"against zero-shot, title": [0.01, -0.01, 0.03], "against zero-shot, text": [0.0, -0.02, 0.02]}
     row = {"model": "m", "AUC": {"value": 0.9, **gap}, "NDCG@10": {"value": 0.8, **gap}}
-    lines = icecat_table({"models": [row]}).splitlines()
+    lines = icecat_table([row]).splitlines()
     assert lines[2].startswith("| m | 0.900 | +0.010 (-0.010 to +0.030) | +0.000")
+    assert "| 1: 2,000 clicks | 0.900 |" in seeds_table([row | {"seed": 1, "clicks": 2_000.0}])
     place = {
         "value": 0.7,
         "against zero-shot": [0.1, 0.05, 0.15],
