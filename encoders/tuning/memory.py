@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -55,6 +56,8 @@ def refuse_batch(
     error: BaseException,
 ) -> NoReturn:
     """Raise an error that says which batch size would do, found by trying."""
+    # The frames that ran out of memory still hold all that filled it: smaller batches would not fit either.
+    traceback.clear_frames(error.__traceback__)
 
     def moved(value: Any) -> Any:
         if isinstance(value, dict):

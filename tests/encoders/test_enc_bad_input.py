@@ -143,3 +143,43 @@ def test_a_relevance_model_is_told_from_the_bert_inside_it(tmp_path: Path) -> No
     (tmp_path / "encoder" / "config.json").write_text("{}")
     with pytest.raises(InputError, match="the BERT of this relevance model is"):
         BertEncoder(tmp_path, device="cpu")
+
+
+def test_what_filled_the_memory_is_let_go_before_smaller_batches_are_tried() -> None:
+    import weakref
+
+    import torch
+
+    from encoders.groups import QueryGroup
+    from encoders.tuning.config import TuningConfig
+    from encoders.tuning.memory import refuse_batch
+
+    held: list[weakref.ref[torch.Tensor]] = []
+    tried: list[int] = []
+
+    class Module(torch.nn.Module):
+        def forward(self, size: int) -> dict[str, torch.Tensor]:
+            tried.append(size)
+            if held[0]() is not None:  # as where there is room for nothing besides
+                raise MemoryError
+            return {"loss": torch.zeros((), requires_grad=True)}
+
+    def step() -> None:
+        activations = torch.zeros(8)
+        held.append(weakref.ref(activations))
+        raise MemoryError
+
+    groups = [QueryGroup(query=n, items=(0,)) for n in range(8)]
+    try:
+        step()
+    except MemoryError as error:
+        with pytest.raises(InputError, match="queries_per_batch 4 fits; with accumulate 2"):
+            refuse_batch(
+                Module(),
+                lambda some: {"size": len(some)},
+                groups,
+                TuningConfig(queries_per_batch=8),
+                torch.device("cpu"),
+                error,
+            )
+    assert tried == [4]
