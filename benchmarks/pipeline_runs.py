@@ -7,6 +7,8 @@ several sittings. Cells:
 - agents: PPO and DQN, against relevance order and popularity on the same users of the true store;
 - ablation: PPO without the fine-tuned relevance model as candidate source, as part of the observation, as part of
   the reward.
+
+`--write-docs` runs nothing and writes the tables of README.md and docs/learning.md from the result that is kept.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from tqdm import tqdm
 
 from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
+from benchmarks.speed.docs import RESULTS, fill_blocks
 
-__all__ = ["RunsOptions", "measure"]
+__all__ = ["RunsOptions", "measure", "tables_of"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -36,6 +39,18 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "not in the reward": ("--reward.relevance", "0"),
 }
 RIVALS = ("relevance", "popularity")
+_AGENTS = {"ppo": "**PPO** (Plackett–Luce)", "dqn": "**DQN** (SlateQ)"}
+_POLICIES = {
+    "random": "random",
+    "popularity": "popularity",
+    "click-greedy": "click model, ranked greedily",
+    "behavior": "the policy that made the log",
+    "mmr": "MMR",
+    "relevance": "relevance order (fine-tuned BERT)",
+    "myopic": "myopic oracle (sees the true user)",
+    "planning": "planning oracle (sees the true user)",
+}
+_ENDS = ("mean over seeds", "low end of 95 % over seeds", "high end of 95 % over seeds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +65,16 @@ class RunsOptions(Options):
     """Where the runs lie."""
     options: str = ""
     """Further options for every train.py, as one quoted text."""
+    write_docs: bool = False
+    """Run nothing; write the tables of README.md and docs/learning.md from the result that is kept."""
     jobs: int = 1
     """Runs side by side; give each its share of the cores with --options="--threads 1"."""
 
 
 def measure(options: RunsOptions) -> dict[str, Any]:
     """Run what is missing, read all, and sum it up."""
+    if options.write_docs:
+        return _write_docs()
     cells: dict[str, tuple[str, ...]] = {}
     extra = tuple(shlex.split(options.options))
     seeds = options.seeds
@@ -140,6 +159,52 @@ def _summary(name: str, seeds: tuple[int, ...], tables: list[dict[str, Any]]) ->
                 case(f"{name}: score of {other}, mean over seeds", float(np.mean(known)), "per session")
             )
     return cases
+
+
+def tables_of(found: dict[str, Any]) -> dict[str, str]:
+    """What is kept of the agents as Markdown: all policies in the order of their scores, and the seeds apart."""
+    value = {row["case"]: row["value"] for row in found["cases"]}
+    entries: list[tuple[float, str]] = []
+    for name, label in _POLICIES.items():
+        score = value[f"ppo: score of {name}, mean over seeds"]
+        share = {"random": "0 %", "planning": "100 %"}.get(name, "")
+        entries.append((score, f"| {label} | {score:.2f} | {share} |"))
+    for agent, label in _AGENTS.items():
+        score, low, high = (value[f"{agent}: score, {end}"] for end in _ENDS)
+        share, least, most = (100.0 * value[f"{agent}: share of gap, {end}"] for end in _ENDS)
+        text = f"**{score:.2f}** ({low:.2f} to {high:.2f}) | **{share:.0f} %** ({least:.0f} to {most:.0f})"
+        entries.append((score, f"| {label} | {text} |"))
+    lines = [
+        "| policy | score | share of the gap |",
+        "|---|---:|---:|",
+        *(line for _, line in sorted(entries)),
+    ]
+    seeds = ["| | above relevance order | above popularity |", "|---|---|---|"]
+    for agent, label in _AGENTS.items():
+        cells = []
+        for rival in RIVALS:
+            gains = [
+                f"{gain:+.2f} ({value[f'{agent}, seed {seed}: above {rival}, low end of 95 %']:.2f})"
+                for seed in range(100)
+                if (gain := value.get(f"{agent}, seed {seed}: score above {rival}")) is not None
+            ]
+            cells.append(", ".join(gains))
+        seeds.append(f"| {label} | {' | '.join(cells)} |")
+    return {"pipeline-runs": "\n".join(lines), "pipeline-runs-seeds": "\n".join(seeds)}
+
+
+def _write_docs() -> dict[str, Any]:
+    kept = RESULTS / "pipeline_runs.json"
+    if not kept.is_file():
+        raise InputError(
+            "there is no result to write from",
+            where=str(kept),
+            mend="python -m benchmarks.pipeline_runs --json benchmarks/results/pipeline_runs.json",
+        )
+    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    for document in (ROOT / "README.md", ROOT / "docs" / "learning.md"):
+        fill_blocks(document, tables_of(found))
+    return found
 
 
 def _interval(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:
