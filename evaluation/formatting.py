@@ -47,6 +47,8 @@ def plus_minus(interval: Interval | None) -> str:
     half = interval.half_width
     if not math.isfinite(half):
         return f"{number(interval.value)} ±?"
+    if max(abs(interval.value), half) < 5e-6:  # what is left of a difference of equals
+        return "0.00 ±0.00"
     digits = _decimals(half) if half > 0 else _decimals(abs(interval.value), 3)
     return f"{interval.value:,.{digits}f} ±{half:,.{digits}f}"
 

@@ -47,7 +47,13 @@ def draw_figures(found: LogJudgement) -> str:
         axes.set_xlabel(f"reward {a(found.per)} by {found.chosen.upper()}, {found.level:.0%} interval")
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=STYLE["text.color"], loc="lower right")
+        axes.legend(
+            frameon=False,
+            fontsize=8.5,
+            labelcolor=STYLE["text.color"],
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),  # beside the picture: no corner of it is sure to be empty
+        )
         return svg(figure, f"Figures of {len(names)} policies from the log; they are in the table.")
 
 

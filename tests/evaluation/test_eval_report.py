@@ -145,6 +145,7 @@ def test_numbers() -> None:
     assert share(dataclasses.replace(made, value=0.634, low=0.581, high=0.689)) == "63 % (58–69)"
     assert plus_minus(dataclasses.replace(made, low=-np.inf, high=np.inf)) == "3.42 ±?"
     assert plus_minus(mean_interval(np.zeros(4))) == "0.00 ±0.00"
+    assert plus_minus(dataclasses.replace(made, value=-1e-17, low=-2e-17, high=1e-18)) == "0.00 ±0.00"
     assert plus_minus(None) == ""
 
 
