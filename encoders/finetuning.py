@@ -24,6 +24,7 @@ from encoders.measures.held_out import compare_held_out
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position, merged
 from encoders.relevance import Heads, KnownQueries, RelevanceModel, raw_tables
 from encoders.report import RelevanceReport, judge_tables
+from encoders.robustness import AdversaryConfig, against
 from encoders.spelling import read_as
 from encoders.text import TextEncoder, catalog_texts
 from encoders.tuning.config import TuningConfig
@@ -48,6 +49,8 @@ class FinetuneConfig:
     """Training of the BERT, in mode 'full'."""
     heads: HeadConfig = field(default_factory=HeadConfig)
     """Learning of the layers on top."""
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    """Training against small steps of the embeddings: of queries for the layers on top, of word pieces for the BERT."""
     known: KnownQueriesConfig = field(default_factory=KnownQueriesConfig)
     """Vectors of their own for the queries of the log, unless mode is 'none'."""
     item_columns: tuple[str, ...] = ("title", "category")
@@ -133,7 +136,9 @@ def finetune(
         item, query = _encode(encoder, items, read, cache, progress)
     started = heads
     if learns:
-        heads = fit_projection(heads, item, query, pairs, config.heads, progress=progress)
+        heads = fit_projection(
+            heads, item, query, pairs, config.heads, adversary=config.adversary, progress=progress
+        )
     heads = calibrate(heads, item, query, pairs)
     tuned = raw_tables(item, query, heads)
     after = judge_tables(tuned, held_out, truth=truth, queries=out_rows)
@@ -141,7 +146,9 @@ def finetune(
     if config.refit:
         known = everything.take(has_text[everything.query])
         if learns:
-            heads = fit_projection(started, item, query, known, config.heads, progress=progress)
+            heads = fit_projection(
+                started, item, query, known, config.heads, adversary=config.adversary, progress=progress
+            )
         heads = calibrate(heads, item, query, known)
     heads = fit_empty_query(heads, item, everything.take(~has_text[everything.query]), seed=config.seed)
     known_queries = KnownQueries.none(item.shape[1])
@@ -304,7 +311,14 @@ def _train_encoder(
     settings = replace(config.tuning, seed=config.seed)
     examples, back = kept_back(Examples.from_counts(queries, items, pairs), settings)
     tuned = tune_bi_encoder(
-        encoder, examples, settings, heads=heads, valid=back, folder=folder, progress=progress
+        encoder,
+        examples,
+        settings,
+        heads=heads,
+        valid=back,
+        wrap_loss=against(config.adversary),
+        folder=folder,
+        progress=progress,
     )
     return tuned.encoder, tuned.heads
 

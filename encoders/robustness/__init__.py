@@ -6,7 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from encoders.robustness.adversary import AdversaryConfig, adversarial_loss, adversarial_token_loss
+    from encoders.robustness.adversary import (
+        AdversaryConfig,
+        adversarial_loss,
+        adversarial_token_loss,
+        against,
+    )
     from encoders.robustness.changes import Perturbation, drop_words, misspell, perturb, stuff, swap_synonyms
     from encoders.robustness.measure import (
         RobustnessConfig,
@@ -23,6 +28,7 @@ _HOME = {
     "RobustnessRow": "measure",
     "adversarial_loss": "adversary",
     "adversarial_token_loss": "adversary",
+    "against": "adversary",
     "drop_words": "changes",
     "measure_robustness": "measure",
     "misspell": "changes",
@@ -39,6 +45,7 @@ __all__ = [
     "RobustnessRow",
     "adversarial_loss",
     "adversarial_token_loss",
+    "against",
     "drop_words",
     "measure_robustness",
     "misspell",

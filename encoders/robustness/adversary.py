@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from behavior.errors import InputError
 
-__all__ = ["AdversaryConfig", "adversarial_loss", "adversarial_token_loss", "worst_steps"]
+__all__ = ["AdversaryConfig", "adversarial_loss", "adversarial_token_loss", "against", "worst_steps"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,13 @@ def adversarial_token_loss(
     steps = worst_steps(lambda moved: replaced(moved, add=False), seen, config)
     # Added to the embeddings rather than put in their place, so that the table of words learns too.
     return clean + config.weight * replaced(steps, add=True)
+
+
+def against(
+    config: AdversaryConfig,
+) -> Callable[[torch.nn.Module, Callable[[], torch.Tensor]], torch.Tensor] | None:
+    """What training takes as its `wrap_loss`, so that it meets this adversary; None without one."""
+    return None if config.kind == "none" else partial(adversarial_token_loss, config=config)
 
 
 def _length(x: torch.Tensor) -> torch.Tensor:

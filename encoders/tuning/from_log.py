@@ -16,6 +16,7 @@ from encoders.bert import BertEncoder
 from encoders.finetuning import FinetuneConfig, held_out_queries
 from encoders.pairs import PairCounts, count_pairs, examination_by_position
 from encoders.report import RelevanceMetrics, RelevanceReport, judge_scores
+from encoders.robustness import against
 from encoders.text import TextEncoder, catalog_texts
 from encoders.tuning.config import TuningConfig
 from encoders.tuning.cross_encoder import CrossEncoder, tune_cross_encoder
@@ -66,7 +67,13 @@ def finetune_cross(
     settings = replace(config.tuning, seed=config.seed)
     examples, back = kept_back(Examples.from_counts(queries, items, known), settings)
     model, history = tune_cross_encoder(
-        encoder, examples, settings, valid=back, folder=folder, progress=progress
+        encoder,
+        examples,
+        settings,
+        valid=back,
+        wrap_loss=against(config.adversary),
+        folder=folder,
+        progress=progress,
     )
     before, after = (_judge(part, queries, items, judged, progress) for part in (encoder, model))
     report = RelevanceReport(
