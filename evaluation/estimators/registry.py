@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -216,7 +216,8 @@ def _fitted_q(evidence: Evidence) -> Estimate:
             mend="call evaluation.fqe.fitted_q_evaluation with another FqeConfig: more ridge, a discount below 1",
         )
     ones = np.ones((found.n_sessions, 1))
-    return ratio_estimate("FQE", weights=ones, numerator=np.asarray(found.terms)[:, None], denominator=ones)
+    made = ratio_estimate("FQE", weights=ones, numerator=np.asarray(found.terms)[:, None], denominator=ones)
+    return replace(made, caveat=_FITTED)
 
 
 def _slate(function: Callable[..., Estimate]) -> Callable[[Evidence], Estimate]:
@@ -227,6 +228,7 @@ def _slate(function: Callable[..., Estimate]) -> Callable[[Evidence], Estimate]:
     return call
 
 
+_FITTED = "fitted values that nothing corrects: the interval does not count what their features miss"
 _OVERLAP = "propensities are right, and the log can show whatever the policy would"
 _ITEM = "a position's reward depends on its own item and position only"
 _CASCADE = "a position's reward depends on the items down to it only"
