@@ -13,7 +13,6 @@ demo store.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import fill_blocks, read_kept
 from evaluation.agreement import kendall, measure_agreement
 
 __all__ = ["AgreementOptions", "coverage", "measure"]
@@ -151,14 +149,7 @@ def table_of_policies(found: dict[str, Any]) -> str:
 
 
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "agreement.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="run python -m benchmarks.agreement with --json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    found = read_kept("agreement", mend="run python -m benchmarks.agreement with --json")
     fill_blocks(
         _DOCUMENT,
         {"agreement-intervals": table_of_intervals(found), "agreement-policies": table_of_policies(found)},

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from behavior.errors import InputError
 from behavior.files import cache_home
 from benchmarks.common import Case, Options, case, main, result
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import fill_blocks, read_kept
 from benchmarks.speed.peer_environments import Peer, prepare, run_peer
 from benchmarks.speed.table import show
 from simulators.clicks.compare import BASELINE
@@ -247,12 +247,7 @@ def _write_docs() -> dict[str, Any]:
         ("click_models", "python -m benchmarks.click_models"),
         ("click_models_demo", "python -m simulators fit-clicks"),
     ):
-        kept = RESULTS / f"{name}.json"
-        if not kept.is_file():
-            raise InputError(
-                "there is no result to write from", where=str(kept), mend=f"run {command} with --json"
-            )
-        found[name] = json.loads(kept.read_text(encoding="utf-8"))
+        found[name] = read_kept(name, mend=f"run {command} with --json")
     tables = {
         "click-models": table_of(found["click_models"]),
         "click-models-demo": demo_table(found["click_models_demo"]),

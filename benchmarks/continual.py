@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from benchmarks.common import Case, Options, main, result
 from benchmarks.texts.drift import DriftConfig, Week, drifting_weeks
-from benchmarks.texts.shop import over_seeds, query_ndcg, tables_of
+from benchmarks.texts.shop import over_seeds, query_ndcg
 from encoders.build import reduce_vectors
 from encoders.cache import EmbeddingCache, encode_cached
 from encoders.continual import ContinualConfig, start_state, update
 from encoders.heads import HeadConfig, fit_projection, zero_shot_heads
 from encoders.pairs import PairCounts, concatenate, count_pairs, examination_by_position
-from encoders.relevance import Heads
+from encoders.relevance import Heads, raw_tables
 from encoders.text import HashEncoder, TextEncoder, catalog_texts
 from store import StoreConfig, open_store
 
@@ -130,7 +130,7 @@ def _measured(
     asked_now, no_more = [], []
     before = weeks[0].asked.copy()
     for week, learned in zip(weeks[1:], heads[1:], strict=True):
-        tables = tables_of(item, query, learned)
+        tables = raw_tables(item, query, learned)
         relevant = week.relevance.max(axis=1) > 0
         now, gone = np.flatnonzero(week.asked & relevant), np.flatnonzero(before & ~week.asked & relevant)
         asked_now.append(query_ndcg(tables, week.relevance, now).mean())

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from benchmarks.common import Case, Options, case, main, result
-from benchmarks.texts.shop import ShopTexts, over_seeds, query_ndcg, read_shop, tables_of
+from benchmarks.texts.shop import ShopTexts, over_seeds, query_ndcg, read_shop
 from encoders.cache import EmbeddingCache
-from encoders.relevance import Heads
+from encoders.relevance import Heads, raw_tables
 from encoders.text import TextEncoder
 
 __all__ = ["DistillationOptions", "measure"]
@@ -88,7 +88,7 @@ def _judge(
         query = of_queries.encode(list(shop.store.queries), progress=False)
         query[[not text.strip() for text in shop.store.queries]] = 0.0
     plain = Heads.plain(item.shape[1], click_scale=10.0, purchase_scale=0.0, bias=(0.0, 0.0))
-    tables = tables_of(item, query, plain)
+    tables = raw_tables(item, query, plain)
     known = np.flatnonzero(~shop.out & np.array([bool(text) for text in shop.store.queries]))
     for label, rows in (("queries of the log", known), ("held-out queries", shop.unseen)):
         score = query_ndcg(tables, shop.store.relevance, rows)

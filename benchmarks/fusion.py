@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import Case, Options, main, result
-from benchmarks.texts.shop import ShopTexts, over_seeds, read_shop, tables_of
+from benchmarks.texts.shop import ShopTexts, over_seeds, read_shop
 from encoders.features import RelevanceTables
 from encoders.fusion import (
     Fold,
@@ -34,6 +34,7 @@ from encoders.fusion import (
 )
 from encoders.heads import HeadConfig, fit_projection, zero_shot_heads
 from encoders.pairs import PairCounts, concatenate, count_pairs
+from encoders.relevance import raw_tables
 from encoders.report import judge_tables
 from encoders.text import HashEncoder, TextEncoder
 
@@ -96,7 +97,7 @@ def _demo(shop: ShopTexts, options: FusionOptions, seed: int, found: dict[str, l
     start = zero_shot_heads(shop.item, shop.query, shop.known)
     settings = HeadConfig(steps=10 if options.quick else 30)
     heads = fit_projection(start, shop.item, shop.query, shop.known, settings, progress=False)
-    base = tables_of(shop.item, shop.query, heads)
+    base = raw_tables(shop.item, shop.query, heads)
     later = concatenate([count_pairs(part, shop.examination) for part in (shop.valid, shop.test)])
     held_out = later.take(np.flatnonzero(shop.out[later.query]))
     static = read_modalities(shop.store.catalog, images=_pictures(shop, seed))
@@ -139,9 +140,8 @@ def _judge(
     # The fused score orders what the text model picks; the text model alone knows items that were never shown.
     score = tables.click_query[shop.unseen] @ tables.item.T  # (n, I)
     first = base.click_query[shop.unseen] @ base.item.T
-    score[first < np.partition(first, -_PICKED, axis=1)[:, -_PICKED, None]] = -np.inf
+    score[first < np.partition(first, -_PICKED, axis=1)[:, -_PICKED, None]] = score.min() - 1.0
     truth = shop.store.relevance[shop.unseen]
-    score[np.isneginf(score)] = score[np.isfinite(score)].min() - 1.0
     values = [ndcg_score(t[None], s[None], k=10, ignore_ties=True) for t, s in zip(truth, score, strict=True)]
     found[f"{way}: NDCG@10 by true relevance, of {_PICKED} picked by text"].append(float(np.mean(values)))
 
@@ -185,7 +185,7 @@ def _icecat(encoder: TextEncoder, options: FusionOptions, found: dict[str, list[
     for fold in range(5):
         train = pairs.take(np.flatnonzero(fold_of[pairs.query] != fold))
         test = pairs.take(np.flatnonzero(fold_of[pairs.query] == fold))
-        base = tables_of(item, query, zero_shot_heads(item, query, train))
+        base = raw_tables(item, query, zero_shot_heads(item, query, train))
         _rated("icecat, text", base, test, found)
         for way, names in _ways(modalities.names).items():
             cut = Fold(pairs=train, modalities=modalities.only(names))

@@ -26,13 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from behavior.errors import InputError
 from behavior.files import atomic_path
 from benchmarks.common import Case, Options, case, main, result
 from benchmarks.ope_study.judge import Judge, estimates, skewness
 from benchmarks.ope_study.laws import JUDGED, StudyWorld
 from benchmarks.ope_study.summary import summarise, tables
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import fill_blocks, read_kept
 from evaluation.disagreement import Structure
 from evaluation.exact_design import STRUCTURES
 from evaluation.intervals import mean_interval
@@ -198,14 +197,9 @@ def _light(world: StudyWorld, study: Study) -> dict[tuple[str, str], tuple[float
 
 
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "ope_coverage.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="python -m benchmarks.ope_coverage --json benchmarks/results/ope_coverage.json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    found = read_kept(
+        "ope_coverage", mend="python -m benchmarks.ope_coverage --json benchmarks/results/ope_coverage.json"
+    )
     fill_blocks(_DOCUMENT, tables(found))
     return found
 

@@ -15,7 +15,6 @@ benchmarks/results/ope_horizon.json.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,9 +30,8 @@ from agents.base import Draw
 from agents.plackett_luce import log_cascade
 from agents.score_policy import ScorePolicy
 from behavior import Catalog, LoggedSteps
-from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import RESULTS, fill_blocks, read_kept
 from encoders.features import FeatureTables
 from envs.core import SlateCore
 from envs.observation import Observation
@@ -281,14 +279,7 @@ def _count(sessions: float) -> str:
 
 
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "ope_horizon.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="run python -m benchmarks.ope_horizon with --json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    found = read_kept("ope_horizon", mend="run python -m benchmarks.ope_horizon with --json")
     fill_blocks(
         _DOCUMENT, {"ope-horizon-weights": table_of_weights(found), "ope-horizon": table_of_estimators(found)}
     )

@@ -17,7 +17,6 @@ learners at several temperatures, rules, softened and sharpened forms of the sho
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -28,9 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import fill_blocks, read_kept
 from benchmarks.whole_way.tables import table_of_errors, table_of_policies
 from benchmarks.whole_way.truth import Truth, page_truth
 from evaluation.log_judge import LogJudge
@@ -280,14 +278,7 @@ def _covariance(terms: NDArray[np.float64], users: NDArray[np.int64]) -> NDArray
 
 
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "ope_whole_way.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="run python -m benchmarks.ope_whole_way with --json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    found = read_kept("ope_whole_way", mend="run python -m benchmarks.ope_whole_way with --json")
     fill_blocks(_DOCUMENT, {"ope-policies": table_of_policies(found), "ope-errors": table_of_errors(found)})
     return found
 

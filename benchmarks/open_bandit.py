@@ -13,7 +13,6 @@ docs/open-bandit.md anew from benchmarks/results/open_bandit.json.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from behavior.dataset import Dataset
 from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from benchmarks.common import Case, Options, case, main, result
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import fill_blocks, read_kept
 from encoders import build_features, fit_feature_relevance
 from evaluation.estimators import snips
 from evaluation.intervals import Interval, estimate_interval, mean_interval
@@ -260,14 +259,7 @@ def _percent(interval: dict[str, float], *, sign: str = "") -> str:
 
 
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "open_bandit.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="run python -m benchmarks.open_bandit with --data and --json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    found = read_kept("open_bandit", mend="run python -m benchmarks.open_bandit with --data and --json")
     fill_blocks(_DOCUMENT, {"open-bandit": table_of(found)})
     return found
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import fill_blocks, read_kept
 
 __all__ = ["RunsOptions", "measure", "tables_of"]
 
@@ -194,14 +194,10 @@ def tables_of(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "pipeline_runs.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="python -m benchmarks.pipeline_runs --json benchmarks/results/pipeline_runs.json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    found = read_kept(
+        "pipeline_runs",
+        mend="python -m benchmarks.pipeline_runs --json benchmarks/results/pipeline_runs.json",
+    )
     for document in (ROOT / "README.md", ROOT / "docs" / "learning.md"):
         fill_blocks(document, tables_of(found))
     return found

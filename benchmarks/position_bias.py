@@ -12,7 +12,6 @@ fresh worlds and logs.
 
 from __future__ import annotations
 
-import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from behavior.errors import InputError
 from benchmarks.common import Case, Options, case, main, result
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import fill_blocks, read_kept
 from simulators.fitting.config import FitConfig
 from simulators.fitting.fit import fit_simulator
 from simulators.fitting.replay import replay
@@ -188,14 +186,10 @@ def table_of(found: dict[str, Any]) -> str:
 
 
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "position_bias.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="python -m benchmarks.position_bias --json benchmarks/results/position_bias.json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    found = read_kept(
+        "position_bias",
+        mend="python -m benchmarks.position_bias --json benchmarks/results/position_bias.json",
+    )
     fill_blocks(_DOCUMENT, {"position-bias": table_of(found)})
     return found
 

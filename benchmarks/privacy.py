@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Case, Options, main, result
-from benchmarks.texts.shop import ShopTexts, over_seeds, query_ndcg, read_shop, tables_of
+from benchmarks.texts.shop import ShopTexts, over_seeds, query_ndcg, read_shop
 from encoders.heads import HeadConfig, fit_projection, zero_shot_heads
 from encoders.privacy import (
     FederatedConfig,
@@ -30,7 +30,7 @@ from encoders.privacy import (
     shops_of,
     train_adapter,
 )
-from encoders.relevance import Heads
+from encoders.relevance import Heads, raw_tables
 from encoders.text import HashEncoder, TextEncoder
 
 __all__ = ["PrivacyOptions", "measure"]
@@ -108,7 +108,7 @@ def measure(options: PrivacyOptions) -> dict[str, Any]:
 
 
 def _judge(name: str, shop: ShopTexts, heads: Heads, found: dict[str, list[float]]) -> None:
-    tables = tables_of(shop.item, shop.query, heads)
+    tables = raw_tables(shop.item, shop.query, heads)
     known = np.flatnonzero(~shop.out & np.array([bool(text) for text in shop.store.queries]))
     for label, rows in (("queries learned from", known), ("held-out queries", shop.unseen)):
         found[f"{name}: NDCG@10, {label}"].append(

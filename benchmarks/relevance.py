@@ -18,7 +18,6 @@ asked apart:
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -29,10 +28,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from behavior.errors import InputError
 from behavior.steps import LoggedSteps
 from benchmarks.common import Options, case, main, result
-from benchmarks.speed.docs import RESULTS, fill_blocks
+from benchmarks.speed.docs import fill_blocks, read_kept
 from encoders.cache import EmbeddingCache, encode_cached
 from encoders.distillation import DistilConfig, distil
 from encoders.features import RelevanceTables
@@ -40,7 +38,7 @@ from encoders.finetuning import FinetuneConfig, held_out_queries
 from encoders.heads import HeadConfig, calibrate, fit_projection, zero_shot_heads
 from encoders.known_queries import KnownQueriesConfig, fit_known_queries
 from encoders.pairs import PairCounts, count_pairs, examination_by_position
-from encoders.relevance import Heads, project, tables_from_vectors
+from encoders.relevance import Heads, raw_tables, tables_from_vectors
 from encoders.report import judge_tables
 from encoders.spelling import read_as
 from encoders.text import TextEncoder, catalog_texts
@@ -214,11 +212,10 @@ def _layers(
 ) -> RelevanceTables:
     """Layers learned on top of vectors, and vectors of the log's own queries where `known`."""
     learned = fit_projection(zero_shot_heads(item, query, counts), item, query, counts, HeadConfig())
-    vectors = project(item, learned.projection), project(query, learned.projection)
     if not known:
-        return tables_from_vectors(*vectors, learned)
+        return raw_tables(item, query, learned)
     own = fit_known_queries(learned, item, query, demo.shop.queries, counts, KnownQueriesConfig())
-    return tables_from_vectors(*vectors, learned, own, demo.shop.queries)
+    return raw_tables(item, query, learned, own, demo.shop.queries)
 
 
 def _examples(demo: Demo, counts: PairCounts) -> Examples:
@@ -352,14 +349,9 @@ def tables_of(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _write_docs() -> dict[str, Any]:
-    kept = RESULTS / "relevance.json"
-    if not kept.is_file():
-        raise InputError(
-            "there is no result to write from",
-            where=str(kept),
-            mend="python -m benchmarks.relevance --json benchmarks/results/relevance.json",
-        )
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    found = read_kept(
+        "relevance", mend="python -m benchmarks.relevance --json benchmarks/results/relevance.json"
+    )
     fill_blocks(_DOCUMENT, tables_of(found))
     return found
 

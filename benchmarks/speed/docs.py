@@ -11,7 +11,7 @@ from typing import Any
 from behavior.errors import InputError
 from benchmarks.speed.table import number
 
-__all__ = ["DOCUMENTS", "RESULTS", "fill_blocks", "markdown", "write_tables"]
+__all__ = ["DOCUMENTS", "RESULTS", "fill_blocks", "markdown", "read_kept", "write_tables"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 RESULTS = _ROOT / "benchmarks" / "results"
@@ -59,6 +59,23 @@ def _by_size(cases: list[dict[str, Any]], sizes: list[str]) -> list[str]:
         values = " | ".join(found.get(size, "") for size in sizes)
         lines.append(f"| {name} | {values} | {units[name]} |")
     return lines
+
+
+def read_kept(name: str, *, mend: str) -> dict[str, Any]:
+    """The kept result of a benchmark.
+
+    Args:
+        name: Of its file under benchmarks/results/, without the ending.
+        mend: How to make it.
+
+    Raises:
+        InputError: None is kept.
+    """
+    kept = RESULTS / f"{name}.json"
+    if not kept.is_file():
+        raise InputError("there is no result to write from", where=str(kept), mend=mend)
+    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return found
 
 
 def write_tables(document: Path, results: Path = RESULTS) -> list[str]:

@@ -14,11 +14,10 @@ from encoders.cache import EmbeddingCache, encode_cached
 from encoders.features import RelevanceTables
 from encoders.finetuning import held_out_queries
 from encoders.pairs import PairCounts, count_pairs, examination_by_position
-from encoders.relevance import Heads, project, tables_from_vectors
 from encoders.text import TextEncoder, catalog_texts
 from store import Store, StoreConfig, open_store
 
-__all__ = ["ShopTexts", "over_seeds", "query_ndcg", "read_shop", "tables_of"]
+__all__ = ["ShopTexts", "over_seeds", "query_ndcg", "read_shop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +83,6 @@ def read_shop(
         pairs=counted.take(np.flatnonzero(query[counted.query].any(axis=1))),
         out=held_out_queries(store.queries, held_out, seed),
     )
-
-
-def tables_of(item: NDArray[np.float32], query: NDArray[np.float32], heads: Heads) -> RelevanceTables:
-    """Dot-product tables of raw vectors (I, D) and (Q, D)."""
-    return tables_from_vectors(project(item, heads.projection), project(query, heads.projection), heads)
 
 
 def query_ndcg(

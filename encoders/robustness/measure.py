@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from encoders.cache import EmbeddingCache, encode_cached
 from encoders.features import RelevanceTables
 from encoders.pairs import PairCounts
-from encoders.relevance import Heads, KnownQueries, project, tables_from_vectors
+from encoders.relevance import Heads, KnownQueries, raw_tables
 from encoders.report import judge_tables
 from encoders.robustness.changes import Perturbation, drop_words, misspell, perturb, stuff, swap_synonyms
 from encoders.text import TextEncoder
@@ -137,8 +137,7 @@ def measure_robustness(
         asked = list(new_queries) if read is None else read(list(new_queries))
         query = encode_cached(encoder, asked, cache, progress=progress)
         query[[not text.strip() for text in asked]] = 0.0
-        item, query = project(item, heads.projection), project(query, heads.projection)
-        return tables_from_vectors(item, query, heads, known, new_queries)
+        return raw_tables(item, query, heads, known, new_queries)
 
     plain = tables(items, queries)
     before = _ndcg(plain, rows, truth, pairs, config.k)
